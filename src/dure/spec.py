@@ -1,0 +1,131 @@
+"""What can be said about a Flow, and every default.
+
+`Flow.add`, YAML and the command line all build these records; nothing else in dure holds a default for them.
+Knows the shape of the settings, not what they do.
+"""
+
+import difflib
+import types
+from collections.abc import Iterable
+from typing import Annotated, Any, TypeVar, get_args
+
+import msgspec
+from msgspec import Meta, Struct
+
+from dure.errors import SpecError
+
+T = TypeVar("T", bound=Struct)
+
+GATEWAY = "gateway"
+"""The name under which `needs` speaks of the Flow's own entrance."""
+
+
+class BatchSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How requests may be merged into one call of an Executor's method."""
+
+    max_batch_size: Annotated[
+        int, Meta(ge=1, description="most documents that requests are merged into for one call; 1 merges none")
+    ] = 1
+
+
+class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One Executor of a Flow: the arguments of `Flow.add`."""
+
+    uses: Annotated[
+        Any, Meta(description="class, dotted name, .py file, config.yml or bundle folder")
+    ]
+    name: Annotated[str, Meta(description="a Python identifier, unique in the Flow; executor0, executor1, … if not given")] = ""
+    needs: Annotated[
+        list[str] | None,
+        Meta(description="names of the executors it takes its documents from (the one before, if not given)"),
+    ] = None
+    replicas: Annotated[int, Meta(ge=1, description="number of worker processes")] = 1
+    uses_with: Annotated[dict[str, Any], Meta(description="arguments of the Executor's constructor")] = {}
+    uses_requests: Annotated[dict[str, str], Meta(description="endpoint -> method, over what the class says")] = {}
+    py_modules: Annotated[list[str], Meta(description="Python files imported before `uses` is resolved")] = []
+    device: Annotated[
+        str | None, Meta(description="passed to the constructor as `device`, e.g. cpu, cuda, cuda:1")
+    ] = None
+    env: Annotated[dict[str, str], Meta(description="environment variables of the workers")] = {}
+    batching: Annotated[
+        BatchSpec | None, Meta(description="how requests are merged, over what the class says")
+    ] = None
+    timeout_ready_s: Annotated[float, Meta(gt=0, description="seconds a worker may take to become ready")] = 600.0
+
+
+class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The Flow's entrance."""
+
+    protocol: Annotated[list[str], Meta(description="public protocols: grpc")] = msgspec.field(
+        default_factory=lambda: ["grpc"]
+    )
+    host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on; 0 takes a free one")] = 0
+    public_address: Annotated[
+        str | None, Meta(description="address to print as the public one; dure never looks it up")
+    ] = None
+    max_request_bytes: Annotated[int, Meta(gt=0, description="largest request accepted")] = 64 * 2**20
+    max_queued_bytes: Annotated[
+        int, Meta(gt=0, description="bytes one client may have waiting before the gateway stops reading from it")
+    ] = 64 * 2**20
+
+
+class FlowSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole Flow."""
+
+    name: Annotated[str, Meta(description="shown in logs")] = "Flow"
+    gateway: GatewaySpec = GatewaySpec()
+    executors: list[ExecutorSpec] = []
+    env: Annotated[dict[str, str], Meta(description="environment variables of every worker")] = {}
+
+
+class ClientSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a client sends."""
+
+    request_size: Annotated[int, Meta(ge=1, description="documents per request")] = 100
+    max_in_flight_bytes: Annotated[
+        int, Meta(gt=0, description="bytes sent and not yet answered, after which the client waits")
+    ] = 16 * 2**20
+    max_in_flight: Annotated[int, Meta(ge=1, description="requests sent and not yet answered")] = 64
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean 'x'?` for the nearest of `known`, or nothing."""
+    near = difflib.get_close_matches(str(word), [str(k) for k in known], n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def build(kind: type[T], values: dict[str, Any], path: str) -> T:
+    """Make a spec record out of plain values, checked.
+
+    Args:
+        kind: One of the records of this module.
+        values: Field name -> value, as written by a person.
+        path: Where these values stand, for messages, e.g. `executors[1]`.
+
+    Raises:
+        SpecError: Unknown field (with the nearest known one), wrong type or out of range.
+    """
+    known = {field.name: field for field in msgspec.structs.fields(kind)}
+    for key in values:
+        if key not in known:
+            raise SpecError(
+                f"{path}.{key}: unknown setting {key!r}.{suggest(key, known)} Known are: {', '.join(known)}."
+            )
+    try:
+        return msgspec.convert(values, kind, builtin_types=(type, types.FunctionType, bytes))
+    except msgspec.ValidationError as error:
+        text, _, at = str(error).partition(" - at `$")
+        where = f"{path}{at.rstrip('`')}"
+        name = at.lstrip(".").partition("[")[0].partition(".")[0].rstrip("`")
+        given = f" Given was {values[name]!r}." if name in values else ""
+        raise SpecError(f"{where}: {text}.{given}") from error
+
+
+def describe(kind: type[Struct]) -> dict[str, str]:
+    """Return field name -> help text, for the command line and the documentation."""
+    hints = kind.__annotations__
+    return {
+        name: next((m.description or "" for m in get_args(hint)[1:] if isinstance(m, Meta)), "")
+        for name, hint in hints.items()
+    }
