@@ -1,0 +1,1 @@
+"""What travels: documents, arrays of them, and their columnar form."""

@@ -1,0 +1,1 @@
+"""What users subclass, and how a class is found and constructed."""

@@ -1,0 +1,125 @@
+"""Which method answers which endpoint: the decorators, and the table made from them.
+
+Runs wherever an Executor class is known. Does not know how a method is called or where its documents come from.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, overload
+
+from msgspec import Struct
+
+from dure.errors import SpecError
+from dure.spec import BatchSpec, build, suggest
+
+DEFAULT = "/default"
+"""The endpoint of a bare `@requests`: answers whatever has no method of its own."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+_ON, _BATCHING = "__dure_on__", "__dure_batching__"
+
+
+class Endpoint(Struct, frozen=True):
+    """One row of the table: an endpoint, the method behind it, and how that method wants to be called."""
+
+    name: str
+    method: str
+    asynchronous: bool
+    streaming: bool
+    arguments: tuple[str, ...]
+    batching: BatchSpec
+
+
+@overload
+def requests(on: F) -> F: ...
+@overload
+def requests(on: str | Iterable[str] | None = None) -> Callable[[F], F]: ...
+def requests(on: Any = None) -> Any:
+    """Bind a method to one endpoint or several; without `on`, to whatever has no method of its own.
+
+    Example:
+        >>> class Upper(Executor):
+        ...     @requests(on="/upper")
+        ...     def upper(self, docs, **kwargs):
+        ...         docs.texts = [text.upper() for text in docs.texts]
+
+    Raises:
+        SpecError: The method takes no `docs`, or an endpoint is not a text that begins with "/".
+    """
+    if callable(on):
+        return _bind(on, (DEFAULT,))
+    names = (DEFAULT,) if on is None else (on,) if isinstance(on, str) else tuple(on)
+    return lambda function: _bind(function, names)
+
+
+def batching(*, max_batch_size: int) -> Callable[[F], F]:
+    """Let requests be merged into calls of up to `max_batch_size` documents.
+
+    The method must then give back as many documents as it got, in their order.
+    """
+    spec = build(BatchSpec, {"max_batch_size": max_batch_size}, "batching")
+
+    def mark(function: F) -> F:
+        setattr(function, _BATCHING, spec)
+        return function
+
+    return mark
+
+
+def _bind(function: F, names: tuple[str, ...]) -> F:
+    for name in names:
+        if not isinstance(name, str) or not name.startswith("/"):
+            raise SpecError(f"requests(on={name!r}): an endpoint is a text that begins with '/', such as '/encode'")
+    if "docs" not in _arguments(function):
+        raise SpecError(
+            f"{function.__qualname__} is bound to {', '.join(names)} but takes no `docs`;"
+            " give it the parameters (self, docs, **kwargs)"
+        )
+    setattr(function, _ON, names)
+    return function
+
+
+def _arguments(function: Callable[..., Any]) -> tuple[str, ...]:
+    parameters = inspect.signature(function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return tuple(dict.fromkeys((*parameters, "docs", "parameters")))
+    return tuple(parameters)
+
+
+def table(kind: type, rebind: Mapping[str, str], override: BatchSpec | None = None) -> dict[str, Endpoint]:
+    """Make the endpoint table of an Executor class.
+
+    Args:
+        kind: The class; what its bases bind is inherited, by method name, and never shared between siblings.
+        rebind: endpoint -> method name, over what the decorators say (`uses_requests`, `requests:` in config.yml). A
+            method named here answers only the endpoints named here.
+        override: Batching for every method, over what the decorators say.
+
+    Raises:
+        SpecError: `rebind` names a method the class does not have.
+    """
+    bound: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        for method, function in vars(base).items():
+            for name in getattr(function, _ON, ()):
+                bound[name] = method
+    moved = set(rebind.values())
+    bound = {name: method for name, method in bound.items() if method not in moved} | dict(rebind)
+    return {name: _endpoint(kind, name, method, override) for name, method in bound.items()}
+
+
+def _endpoint(kind: type, name: str, method: str, override: BatchSpec | None) -> Endpoint:
+    function = getattr(kind, method, None)
+    if not callable(function):
+        methods = [m for m in dir(kind) if not m.startswith("_") and callable(getattr(kind, m))]
+        raise SpecError(f"requests[{name!r}]: {kind.__name__} has no method {method!r}.{suggest(method, methods)}")
+    streaming = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    merged = override or getattr(function, _BATCHING, None) or BatchSpec()
+    return Endpoint(
+        name=name,
+        method=method,
+        asynchronous=inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function),
+        streaming=streaming,
+        arguments=_arguments(function),
+        batching=BatchSpec() if streaming else merged,
+    )

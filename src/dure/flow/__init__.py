@@ -1,0 +1,1 @@
+"""Compose Executors into a service."""

@@ -1,0 +1,1 @@
+"""The outside door of a Flow: queues, scheduling, protocols."""

@@ -1,0 +1,1 @@
+"""The inside of one replica: the program that hosts an Executor."""
