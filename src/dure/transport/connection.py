@@ -1,0 +1,92 @@
+"""A frame connection on an event loop: both ends of gateway <-> worker, the gateway's end towards clients.
+
+Calls `on_frame` for every frame, in order, and `on_closed` once. Knows nothing of what frames mean.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from dure.errors import DecodeError
+from dure.transport.frames import Buffers, Frame, FrameReader, Kind, pack
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One peer.
+
+    Args:
+        max_frame_bytes: Larger frames are skipped and reported as `Kind.TOO_LARGE`.
+        on_frame: Called with this connection and each frame.
+        on_closed: Called once with this connection when it is gone, whoever closed it.
+        on_opened: Called once with this connection when it is there.
+    """
+
+    def __init__(
+        self,
+        max_frame_bytes: int,
+        on_frame: Callable[["Connection", Frame], None],
+        on_closed: Callable[["Connection"], None],
+        on_opened: Callable[["Connection"], None] | None = None,
+    ) -> None:
+        self._reader = FrameReader(max_frame_bytes)
+        self._on_frame = on_frame
+        self._on_closed = on_closed
+        self._on_opened = on_opened
+        self._transport: asyncio.Transport | None = None
+        self.on_writable: Callable[[], None] | None = None
+        self.writable = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows the type for the checker
+        self._transport = transport
+        if self._on_opened is not None:
+            self._on_opened(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Called by the loop."""
+        self._transport = None
+        self._on_closed(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Called by the loop."""
+        return self._reader.get_buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Called by the loop."""
+        try:
+            frames = self._reader.updated(nbytes)
+        except DecodeError:
+            self.close()
+            return
+        for frame in frames:
+            self._on_frame(self, frame)
+
+    def pause_writing(self) -> None:
+        """Called by the loop when the peer reads more slowly than we write."""
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        """Called by the loop."""
+        self.writable = True
+        if self.on_writable is not None:
+            self.on_writable()
+
+    def send(self, kind: Kind, number: int, header: bytes, body: Buffers) -> None:
+        """Write a frame; if the peer is gone it is dropped (`on_closed` has told so, or will)."""
+        if self._transport is not None:
+            self._transport.writelines(pack(kind, number, header, body))
+
+    def pause_reading(self) -> None:
+        """Take no more from the peer for now."""
+        if self._transport is not None and self._transport.is_reading():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take from the peer again."""
+        if self._transport is not None and not self._transport.is_reading():
+            self._transport.resume_reading()
+
+    def close(self) -> None:
+        """Write what is buffered, then close."""
+        if self._transport is not None:
+            self._transport.close()

@@ -1,0 +1,150 @@
+"""What stands in the headers of frames: the words client, gateway and worker say to each other.
+
+Records only. Payloads (documents) are the frames' bodies and are not looked at here.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from dure.errors import DecodeError
+from dure.spec import BatchSpec
+
+VERSION = 1
+"""Of the wire. Both ends say theirs in HELLO; another one is refused."""
+
+COLUMNS = "columns"
+"""Form of a payload: `dure.document.codec`."""
+
+PROTOBUF = "protobuf"
+"""Form of a payload: message `Documents` of `dure.proto`."""
+
+M = TypeVar("M", bound=msgspec.Struct)
+
+
+class EndpointInfo(msgspec.Struct, array_like=True, frozen=True):
+    """What the gateway has to know of an endpoint of a worker."""
+
+    batching: BatchSpec
+    streaming: bool
+
+
+class WorkerHello(msgspec.Struct, array_like=True, frozen=True):
+    """A worker's first words: who it is, what it answers, and how many calls it takes at once.
+
+    `in_order`: calls are begun one after the other, so all but the oldest unanswered one have had no effect.
+    """
+
+    version: int
+    name: str
+    endpoints: dict[str, EndpointInfo]
+    slots: int
+    in_order: bool
+
+
+class GatewayHello(msgspec.Struct, array_like=True, frozen=True):
+    """A gateway's first words to a client on our own channel."""
+
+    version: int
+    max_request_bytes: int
+
+
+class Call(msgspec.Struct, array_like=True, frozen=True):
+    """Client to gateway: one request. `parameters` is a msgpack map, or nothing."""
+
+    endpoint: str
+    parameters: bytes
+    rows: int
+    stream: bool
+
+
+class Reply(msgspec.Struct, array_like=True, frozen=True):
+    """Gateway to client: the documents of the body are an answer, or with PART a part of one.
+
+    `results`: Executor name -> what its method returned as a dict, each a msgpack value.
+    """
+
+    rows: int
+    results: dict[str, bytes]
+
+
+class Item(msgspec.Struct, array_like=True, frozen=True):
+    """One request within a batch: its form, its number of documents, and the sizes of its payloads in the body.
+
+    There are several payloads where branches of a Flow come together.
+    """
+
+    form: str
+    rows: int
+    sizes: list[int]
+
+
+class BatchCall(msgspec.Struct, array_like=True, frozen=True):
+    """Gateway to worker: requests with one endpoint and equal parameters, to be served by one call of a method."""
+
+    endpoint: str
+    parameters: bytes
+    stream: bool
+    items: list[Item]
+
+
+class Outcome(msgspec.Struct, array_like=True, frozen=True):
+    """How one request of a batch ended: `size` bytes of the body are its documents, or its error as a msgpack map."""
+
+    failed: bool
+    rows: int
+    size: int
+    result: bytes
+
+
+class BatchReply(msgspec.Struct, array_like=True, frozen=True):
+    """Worker to gateway: one outcome for each item of the batch, in order."""
+
+    outcomes: list[Outcome]
+
+
+class Part(msgspec.Struct, array_like=True, frozen=True):
+    """Worker to gateway: the body is a part of the answer to a streaming call (of one item)."""
+
+    rows: int
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoders: dict[type[msgspec.Struct], msgspec.msgpack.Decoder[Any]] = {
+    kind: msgspec.msgpack.Decoder(kind)
+    for kind in (WorkerHello, GatewayHello, Call, Reply, BatchCall, BatchReply, Part)
+}
+
+
+def encode(message: Any) -> bytes:
+    """Return a record of this module (or plain values) as msgpack."""
+    return _encoder.encode(message)
+
+
+def decode(kind: type[M], header: bytes) -> M:
+    """Read a record.
+
+    Raises:
+        DecodeError: The bytes are not such a record.
+    """
+    try:
+        message: M = _decoders[kind].decode(header)
+    except msgspec.DecodeError as error:
+        raise DecodeError(f"not a {kind.__name__}: {error}") from error
+    return message
+
+
+def decode_error(data: bytes | bytearray | memoryview) -> dict[str, Any]:
+    """Read an error's fields (`dure.errors.from_wire` makes the error of them)."""
+    fields = msgspec.msgpack.decode(data)
+    return fields if isinstance(fields, dict) else {}
+
+
+def check_version(theirs: int, who: str) -> None:
+    """Refuse a peer that speaks another version of the wire.
+
+    Raises:
+        DecodeError: The versions differ; says both.
+    """
+    if theirs != VERSION:
+        raise DecodeError(f"{who} speaks version {theirs} of the wire, this is version {VERSION}: upgrade the older one")
