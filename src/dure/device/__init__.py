@@ -1,1 +1,1 @@
-"""Where arrays live."""
+"""Where arrays live: contexts, what exists, arrays and models, what moving costs."""
