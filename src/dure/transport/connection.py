@@ -32,8 +32,7 @@ class Connection(asyncio.BufferedProtocol):
         self._on_closed = on_closed
         self._on_opened = on_opened
         self._transport: asyncio.Transport | None = None
-        self.on_writable: Callable[[], None] | None = None
-        self.writable = True
+        self._writable: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
@@ -45,6 +44,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Called by the loop."""
         self._transport = None
+        self.resume_writing()
         self._on_closed(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -63,13 +63,18 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """Called by the loop when the peer reads more slowly than we write."""
-        self.writable = False
+        self._writable = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
         """Called by the loop."""
-        self.writable = True
-        if self.on_writable is not None:
-            self.on_writable()
+        if self._writable is not None:
+            self._writable.set_result(None)
+            self._writable = None
+
+    async def drained(self) -> None:
+        """Wait until the peer has taken enough of what was sent, or is gone."""
+        if self._writable is not None:
+            await self._writable
 
     def send(self, kind: Kind, number: int, header: bytes, body: Buffers) -> None:
         """Write a frame; if the peer is gone it is dropped (`on_closed` has told so, or will)."""

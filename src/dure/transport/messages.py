@@ -13,12 +13,6 @@ from dure.spec import BatchSpec
 VERSION = 1
 """Of the wire. Both ends say theirs in HELLO; another one is refused."""
 
-COLUMNS = "columns"
-"""Form of a payload: `dure.document.codec`."""
-
-PROTOBUF = "protobuf"
-"""Form of a payload: message `Documents` of `dure.proto`."""
-
 M = TypeVar("M", bound=msgspec.Struct)
 
 

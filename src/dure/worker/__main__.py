@@ -1,0 +1,122 @@
+"""The program of one replica: read what to host from the private pipe, construct it, serve until told to stop.
+
+Ends with its parent, however that ends: the private pipe closes with the parent, and a thread that waits for this
+kills the whole process group of the worker.
+"""
+
+import asyncio
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import msgspec
+
+from dure.executor.base import Executor
+from dure.executor.loader import construct, resolve
+from dure.log import LIFECYCLE, get_logger
+from dure.spec import BatchSpec
+from dure.transport.control import Control
+from dure.worker.runner import Runner
+from dure.worker.server import WorkerServer
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker is told to do.
+
+    `uses` and `uses_with` are pickled, since only the worker may be able to import them.
+    """
+
+    sys_path: list[str]
+    name: str
+    replica: int
+    replicas: int
+    uses: bytes
+    uses_with: bytes
+    uses_requests: dict[str, str]
+    py_modules: list[str]
+    device: str | None
+    batching: BatchSpec | None
+    address: str
+
+
+def main() -> None:
+    """Run the worker."""
+    faulthandler.enable()
+    # The terminal's Ctrl-C is for the parent, which stops its workers in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = Control.of_child()
+    assignment = control.receive()
+    if not isinstance(assignment, Assignment):
+        return
+    threading.Thread(target=_die_with_parent, args=(control,), daemon=True).start()
+    try:
+        sys.path[:] = assignment.sys_path
+        executor = _construct(assignment)
+    except BaseException as error:  # noqa: BLE001 - whatever user code raises is told to the parent
+        _report_failure(control, error)
+        sys.exit(1)
+    try:
+        _serve(executor, assignment, control)
+    finally:
+        executor.close()
+
+
+def _construct(assignment: Assignment) -> Executor:
+    recipe = resolve(cloudpickle.loads(assignment.uses), assignment.py_modules)
+    arguments = cloudpickle.loads(assignment.uses_with)
+    if assignment.device is not None:
+        arguments.setdefault("device", assignment.device)
+    runtime = {"name": assignment.name, "replica": assignment.replica, "replicas": assignment.replicas}
+    return construct(recipe, arguments, assignment.uses_requests, runtime)
+
+
+def _report_failure(control: Control, error: BaseException) -> None:
+    text = "".join(traceback.format_exception(error))
+    try:
+        message: dict[str, Any] = {"failed": error, "traceback": text}
+        cloudpickle.loads(cloudpickle.dumps(message))
+    except Exception:  # noqa: BLE001 - an exception may hold anything; its text goes in any case
+        message = {"failed": None, "traceback": text}
+    with contextlib.suppress(OSError):
+        control.send(message)
+
+
+def _serve(executor: Executor, assignment: Assignment, control: Control) -> None:
+    import uvloop
+
+    server = WorkerServer(
+        Runner(executor, assignment.name), assignment.name, executor.requests, assignment.batching
+    )
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        path = Path(assignment.address)
+        path.unlink(missing_ok=True)  # left behind by a replica that was killed
+        listener = await loop.create_unix_server(server.connection, assignment.address)
+        path.chmod(0o600)
+        control.send({"ready": assignment.address})
+        get_logger(assignment.name).log(LIFECYCLE, "ready and listening")
+        await stop.wait()
+        listener.close()
+        await server.drain()
+
+    uvloop.run(run())
+
+
+def _die_with_parent(control: Control) -> None:
+    while control.receive() is not None:
+        pass
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

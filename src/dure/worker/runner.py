@@ -1,0 +1,209 @@
+"""From a batch of requests to their outcomes: decode, merge, call the user's method, check, split, render.
+
+The only place where user code is called. Knows no sockets; `server.py` feeds it and sends what it returns.
+"""
+
+import traceback
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, TypeAlias
+
+import msgspec
+
+from dure.document.array import DocumentArray
+from dure.document.document import Document
+from dure.document.forms import decode_form, encode_form
+from dure.document.merge import concatenate, join, split
+from dure.errors import DecodeError, ExecutorError, ValidationError, to_wire
+from dure.executor.base import Executor
+from dure.executor.endpoints import DEFAULT, Endpoint
+from dure.transport.frames import Buffers
+from dure.transport.messages import BatchCall, Outcome
+
+JOIN = "/dure.join"
+"""Endpoint of every worker: answers with the payloads of a request joined, where a Flow ends in several branches."""
+
+Answer: TypeAlias = tuple[Outcome, Buffers]
+Fragment: TypeAlias = tuple[int, Buffers]
+"""Number of documents, and their payload: a part of a streamed answer."""
+
+
+class Batch(msgspec.Struct):
+    """Decoded requests on their way to one call."""
+
+    call: BatchCall
+    documents: DocumentArray
+    branches: list[DocumentArray]
+    counts: list[int]
+
+
+class Runner:
+    """Serves batches with one Executor.
+
+    Args:
+        executor: Whose methods are called.
+        name: The Executor's name in the Flow, for errors.
+    """
+
+    def __init__(self, executor: Executor, name: str) -> None:
+        self._executor = executor
+        self._name = name
+
+    def endpoint(self, name: str) -> Endpoint | None:
+        """Return the row of the table that answers `name`, or None for the worker's own JOIN."""
+        table = self._executor.requests
+        return None if name == JOIN else table.get(name) or table[DEFAULT]
+
+    def run(self, call: BatchCall, body: memoryview | bytearray) -> list[Answer]:
+        """Serve a batch with a method that is an ordinary function.
+
+        If a merged call fails, each request is tried alone, so that only the one at fault fails.
+        """
+        try:
+            batch = self._decode(call, body)
+            endpoint = self.endpoint(call.endpoint)
+            returned = None if endpoint is None else self._method(endpoint)(**self._arguments(endpoint, batch))
+        except Exception as error:
+            if len(call.items) == 1:
+                return [self._error(call, error)]
+            return [self.run(single, part)[0] for single, part in _singles(call, body)]
+        return self._finish(batch, returned)
+
+    async def run_async(self, call: BatchCall, body: memoryview | bytearray) -> list[Answer]:
+        """Serve a batch with a coroutine function, as `run` does."""
+        try:
+            batch = self._decode(call, body)
+            endpoint = self.endpoint(call.endpoint)
+            returned = None if endpoint is None else await self._method(endpoint)(**self._arguments(endpoint, batch))
+        except Exception as error:
+            if len(call.items) == 1:
+                return [self._error(call, error)]
+            return [(await self.run_async(single, part))[0] for single, part in _singles(call, body)]
+        return self._finish(batch, returned)
+
+    async def stream(self, call: BatchCall, body: memoryview | bytearray) -> AsyncIterator[Answer | Fragment]:
+        """Serve one request with a generator: yield its parts, and an Answer at the end.
+
+        Where the caller wants no parts, all of them are in the Answer.
+        """
+        form = call.items[0].form
+        whole: list[DocumentArray] = []
+        try:
+            batch = self._decode(call, body)
+            endpoint = self._executor.requests.get(call.endpoint) or self._executor.requests[DEFAULT]
+            produced = self._method(endpoint)(**self._arguments(endpoint, batch))
+            async for item in _iterate(produced):
+                part = _documents(item, None)
+                if call.stream:
+                    yield len(part), encode_form(form, part)
+                else:
+                    whole.append(part)
+            rest = concatenate(whole) if whole else DocumentArray()
+            pieces = encode_form(form, rest)
+        except Exception as error:
+            yield self._error(call, error)
+            return
+        yield Outcome(failed=False, rows=len(rest), size=_length(pieces), result=b""), pieces
+
+    def _decode(self, call: BatchCall, body: memoryview | bytearray) -> Batch:
+        view = memoryview(body)
+        at = 0
+        arrays: list[DocumentArray] = []
+        branches: list[DocumentArray] = []
+        for item in call.items:
+            branches = []
+            for size in item.sizes:
+                branches.append(decode_form(item.form, view[at : at + size]))
+                at += size
+            arrays.append(join(branches))
+        return Batch(call, concatenate(arrays), branches, [len(array) for array in arrays])
+
+    def _method(self, endpoint: Endpoint) -> Any:
+        return getattr(self._executor, endpoint.method)
+
+    def _arguments(self, endpoint: Endpoint, batch: Batch) -> dict[str, Any]:
+        values: dict[str, Any] = {"docs": batch.documents}
+        if "parameters" in endpoint.arguments:
+            values["parameters"] = msgspec.msgpack.decode(batch.call.parameters) if batch.call.parameters else {}
+        if "docs_matrix" in endpoint.arguments:
+            values["docs_matrix"] = batch.branches if len(batch.branches) > 1 else None
+        return values
+
+    def _finish(self, batch: Batch, returned: Any) -> list[Answer]:
+        counts, items = batch.counts, batch.call.items
+        try:
+            result = b""
+            if isinstance(returned, dict):
+                result = _encode_result(returned)
+                returned = None
+            documents = _documents(returned, batch.documents)
+            if len(items) == 1:
+                counts = [len(documents)]
+            elif len(documents) != sum(counts):
+                raise ValidationError(
+                    f"returned {len(documents)} documents for {sum(counts)}; requests are merged here"
+                    " (max_batch_size), so a method must give back as many documents as it got, in their order"
+                )
+            answers: list[Answer] = []
+            for item, part in zip(items, split(documents, counts), strict=True):
+                pieces = encode_form(item.form, part)
+                answers.append((Outcome(False, len(part), _length(pieces), result), pieces))
+        except Exception as error:
+            return [self._error(batch.call, error) for _ in items]
+        return answers
+
+    def _error(self, call: BatchCall, error: Exception) -> Answer:
+        if not isinstance(error, DecodeError):
+            kind = type(error)
+            name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+            error = ExecutorError(
+                f"{self._name} failed at {call.endpoint}: {name}: {error}",
+                executor=self._name,
+                endpoint=call.endpoint,
+                original_type=name,
+                original_message=str(error),
+                remote_traceback="".join(traceback.format_exception(error)),
+            )
+        data = msgspec.msgpack.encode(to_wire(error))
+        return Outcome(failed=True, rows=0, size=len(data), result=b""), [data]
+
+
+def _singles(call: BatchCall, body: memoryview | bytearray) -> Iterator[tuple[BatchCall, memoryview]]:
+    view = memoryview(body)
+    at = 0
+    for item in call.items:
+        size = sum(item.sizes)
+        yield BatchCall(call.endpoint, call.parameters, call.stream, [item]), view[at : at + size]
+        at += size
+
+
+def _documents(returned: Any, given: DocumentArray | None) -> DocumentArray:
+    if isinstance(returned, DocumentArray):
+        return returned
+    if isinstance(returned, Document):
+        return DocumentArray(returned)
+    if returned is None and given is not None:
+        return given
+    raise ValidationError(
+        f"returned a {type(returned).__name__}; a method returns None, a DocumentArray or a dict,"
+        " and a generator yields Documents or DocumentArrays"
+    )
+
+
+def _encode_result(result: dict[str, Any]) -> bytes:
+    try:
+        return msgspec.msgpack.encode(result)
+    except (TypeError, OverflowError, ValueError) as error:
+        raise ValidationError(f"returned a dict that cannot be sent: {error}") from error
+
+
+def _length(pieces: Buffers) -> int:
+    return sum([len(piece) for piece in pieces])
+
+
+async def _iterate(produced: Iterator[Any] | AsyncIterator[Any]) -> AsyncIterator[Any]:
+    if isinstance(produced, AsyncIterator):
+        async for item in produced:
+            yield item
+    else:
+        for item in produced:
+            yield item
