@@ -1,0 +1,146 @@
+"""`dure client post`: texts or JSON lines in, JSON lines out.
+
+Knows where Documents are read from and written to; how they travel, dure.client knows. Neither side
+is ever held in memory as a whole.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from dure.cli.options import given, spec_options
+from dure.errors import DureError, ValidationError
+from dure.spec import ClientSpec, GatewaySpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dure.document.document import Document
+
+_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+
+
+@click.group()
+def client() -> None:
+    """Send Documents to a Flow."""
+
+
+def _object(_ctx: click.Context, _option: click.Parameter, text: str | None) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise click.BadParameter(f"{text!r} is not a JSON object such as '{{\"top_k\": 5}}'")
+    return value
+
+
+@client.command()
+@click.argument("texts", nargs=-1)
+@click.option("--host", default=GatewaySpec().host, show_default=True, help="Address of the Flow.")
+@click.option("--port", type=click.IntRange(1, 65535), required=True, help="Port of the Flow.")
+@click.option("--on", default="/", show_default=True, help="Endpoint.")
+@click.option(
+    "--parameters", callback=_object, help="A JSON object for the Executors; types are kept."
+)
+@click.option("--lines", type=_FILE, help="Read one text a line; - is standard input.")
+@click.option("--jsonl", type=_FILE, help="Read one Document as JSON a line; - is standard input.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write here, not to standard output.",
+)
+@click.option(
+    "--progress/--no-progress",
+    default=None,
+    help="Show progress.  [default: unless results go to a terminal]",
+)
+@spec_options(ClientSpec)
+def post(texts: tuple[str, ...], **settings: Any) -> None:
+    """Send TEXTS, a file's lines or standard input; write what comes back, one Document a line."""
+    from dure.client.client import Client
+
+    documents = _documents(texts, settings["lines"], settings["jsonl"])
+    output = settings["output"]
+    _refuse_same_file(output, settings["lines"] or settings["jsonl"])
+    progress = settings["progress"]
+    if progress is None:
+        progress = output is not None or not sys.stdout.isatty()
+    with (
+        Client(host=settings["host"], port=settings["port"]) as connection,
+        click.open_file(output or "-", "w", encoding="utf-8") as sink,
+    ):
+        answers = connection.stream(
+            on=settings["on"],
+            inputs=documents,
+            parameters=settings["parameters"],
+            show_progress=progress,
+            **given(ClientSpec, settings),
+        )
+        for docs in answers:
+            _write(docs, sink)
+
+
+def _write(docs: Any, sink: IO[str]) -> None:
+    for doc in docs:
+        sink.write(f"{doc.to_json()}\n")
+    sink.flush()
+
+
+def _documents(
+    texts: tuple[str, ...], lines: Path | None, jsonl: Path | None
+) -> "Iterator[Document]":
+    """Choose the one source that was named.
+
+    Raises:
+        click.UsageError: Several sources were named, or none and standard input is a terminal.
+    """
+    from dure.document.document import Document
+
+    if sum(map(bool, (texts, lines, jsonl))) > 1:
+        raise click.UsageError("Give either TEXTS, or --lines, or --jsonl.")
+    if texts:
+        return (Document(text=text) for text in texts)
+    if jsonl:
+        return _each_line(jsonl, Document.from_json, skip_blank=True)
+    if lines is None and sys.stdin.isatty():
+        raise click.UsageError(
+            "Nothing to send: give TEXTS, --lines FILE, --jsonl FILE, or standard input."
+        )
+    return _each_line(lines or Path("-"), lambda text: Document(text=text), skip_blank=False)
+
+
+def _each_line(
+    path: Path, make: "Callable[[str], Document]", *, skip_blank: bool
+) -> "Iterator[Document]":
+    """Yield a Document a line. Lines end at a line feed only: other line breaks are text.
+
+    Raises:
+        ValidationError: A line is not UTF-8, or not what `make` takes; names the file and the line.
+    """
+    with click.open_file(path, "rb") as file:
+        for number, raw in enumerate(file, 1):
+            line = raw.removesuffix(b"\n").removesuffix(b"\r")
+            if skip_blank and not line.strip():
+                continue
+            try:
+                yield make(line.decode("utf-8"))
+            except (DureError, UnicodeDecodeError) as error:
+                name = "standard input" if str(path) == "-" else path
+                raise ValidationError(f"{name}, line {number}: {error}") from error
+
+
+def _refuse_same_file(output: Path | None, source: Path | None) -> None:
+    """Opening the output would empty the input before it is read."""
+    if (
+        output
+        and source
+        and output.exists()
+        and str(source) != "-"
+        and os.path.samefile(output, source)
+    ):
+        raise click.UsageError(f"--output is the file that is read: {output}")

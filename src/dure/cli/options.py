@@ -1,0 +1,142 @@
+"""Command-line options made out of the records of dure.spec: Python, YAML and shell say the same.
+
+Knows how a field's type is written in a shell; knows no field by name, no default, and not what a
+setting does.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast
+
+import click
+import msgspec
+from msgspec import inspect
+
+from dure.spec import describe
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Pair(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of click only
+    """`KEY=VALUE`, as a pair.
+
+    Args:
+        typed: Whether a value that is JSON is read as such (`8` an int, `"8"` a text); anything
+            else is text as it is.
+    """
+
+    name = "key=value"
+
+    def __init__(self, *, typed: bool) -> None:
+        self.typed = typed
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Any]:
+        """Split at the first `=`."""
+        if isinstance(value, tuple):
+            return value  # click converts what it has converted before
+        key, found, text = str(value).partition("=")
+        if not found or not key:
+            self.fail(f"{value!r} is not KEY=VALUE.", param, ctx)
+        return key, read_json(text) if self.typed else text
+
+
+def read_json(text: str) -> Any:
+    """Return the value that `text` is as JSON, or `text` itself where it is none."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except ValueError:
+        return text
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(word)  # NaN and Infinity are Python's, not JSON's
+
+
+def spec_options(kind: type[msgspec.Struct], *, skip: Iterable[str] = ()) -> Callable[[F], F]:
+    """Return a decorator that gives a command one option for each field of a spec record.
+
+    Args:
+        kind: The record.
+        skip: Fields that the command takes in another way.
+
+    Example:
+        >>> @click.command()
+        ... @spec_options(GatewaySpec)
+        ... def up(**settings: object) -> None:
+        ...     GatewaySpec(**given(GatewaySpec, settings))
+    """
+    fields = cast("inspect.StructType", inspect.type_info(kind)).fields
+    helps, skipped = describe(kind), set(skip)
+    options = [_option(field, helps[field.name]) for field in fields if field.name not in skipped]
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def given(kind: type[msgspec.Struct], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Pick the fields of a record that were written on the command line, as plain values."""
+    found = {}
+    for field in msgspec.structs.fields(kind):
+        value = settings.get(field.name)
+        if value is None or value == ():
+            continue
+        found[field.name] = value
+        if isinstance(value, tuple):
+            found[field.name] = dict(value) if isinstance(value[0], tuple) else list(value)
+    return found
+
+
+def _option(field: inspect.Field, text: str) -> Callable[[F], F]:
+    kind, multiple = _shell_type(_plain(field.type))
+    notes = [text]
+    if field.default not in (msgspec.NODEFAULT, None, ""):
+        notes.append(f"[default: {field.default}]")
+    if multiple:
+        notes.append("[repeatable]")
+    flag = f"--{field.name.replace('_', '-')}"
+    return click.option(
+        flag, field.name, type=kind, multiple=multiple, default=None, help="  ".join(notes)
+    )
+
+
+def _plain(kind: inspect.Type) -> inspect.Type:
+    """Take off the description and the `| None`."""
+    while isinstance(kind, inspect.Metadata):
+        kind = kind.type
+    if isinstance(kind, inspect.UnionType):
+        return next(
+            _plain(member) for member in kind.types if not isinstance(member, inspect.NoneType)
+        )
+    return kind
+
+
+def _shell_type(kind: inspect.Type) -> "tuple[click.ParamType[Any], bool]":
+    """Return how one value is written, and whether there may be several."""
+    match kind:
+        case inspect.IntType():
+            return click.IntRange(**_limits(kind)), False
+        case inspect.FloatType():
+            return click.FloatRange(**_limits(kind)), False
+        case inspect.ListType(item_type=item):
+            return _shell_type(_plain(item))[0], True
+        case inspect.DictType() | inspect.StructType():
+            texts = isinstance(kind, inspect.DictType) and isinstance(
+                _plain(kind.value_type), inspect.StrType
+            )
+            return Pair(typed=not texts), True
+    return (click.BOOL if isinstance(kind, inspect.BoolType) else click.STRING), False
+
+
+def _limits(kind: inspect.IntType | inspect.FloatType) -> dict[str, Any]:
+    return {
+        "min": kind.gt if kind.ge is None else kind.ge,
+        "min_open": kind.gt is not None,
+        "max": kind.lt if kind.le is None else kind.le,
+        "max_open": kind.lt is not None,
+    }
