@@ -16,7 +16,7 @@ from dure.spec import suggest
 
 Kind = Literal["cpu", "gpu"]
 
-_KINDS: dict[str, Kind] = {"cpu": "cpu", "gpu": "gpu", "cuda": "gpu"}
+_KINDS = ("cpu", "gpu", "cuda")
 _WRITTEN = re.compile(r"([A-Za-z_]+)(?::(-?[0-9]+)|\((-?[0-9]+)\))?")
 _FORMS = "Devices are written cpu, gpu, gpu:1, gpu(1), cuda or cuda:1."
 
@@ -56,7 +56,8 @@ class Context:
 
 def cpu(index: SupportsIndex = 0) -> Context:
     """Return the host's context; every index names the same place."""
-    return _context("cpu", _checked_index("cpu", index))
+    _checked_index("cpu", index)
+    return _context("cpu", 0)
 
 
 def gpu(index: SupportsIndex = 0) -> Context:
@@ -81,7 +82,8 @@ def parse_context(name: object) -> Context:
     match = _WRITTEN.fullmatch(name)
     if match is None or match[1] not in _KINDS:
         raise DeviceNotFound(f"{name!r} names no device.{_nearest(name)} {_FORMS}")
-    return _context(_KINDS[match[1]], _checked_index(match[1], int(match[2] or match[3] or 0)))
+    index = int(match[2] or match[3] or 0)
+    return cpu(index) if match[1] == "cpu" else gpu(index)
 
 
 @lru_cache(maxsize=256)

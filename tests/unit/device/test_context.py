@@ -62,9 +62,9 @@ def test_all_processors_are_one_place() -> None:
     ],
 )
 def test_a_misspelt_name_gets_the_nearest_one(name: str, hint: str) -> None:
-    with pytest.raises(DeviceNotFound, match=f"Did you mean {hint}") as caught:
+    with pytest.raises(DeviceNotFound) as caught:
         parse_context(name)
-    assert repr(name) in str(caught.value)
+    assert str(caught.value).startswith(f"{name!r} names no device. Did you mean {hint}?")
 
 
 @pytest.mark.parametrize(
