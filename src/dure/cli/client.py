@@ -62,14 +62,15 @@ def _object(_ctx: click.Context, _option: click.Parameter, text: str | None) -> 
 @spec_options(ClientSpec)
 def post(texts: tuple[str, ...], **settings: Any) -> None:
     """Send TEXTS, a file's lines or standard input; write what comes back, one Document a line."""
-    from dure.client.client import Client
-
     documents = _documents(texts, settings["lines"], settings["jsonl"])
     output = settings["output"]
     _refuse_same_file(output, settings["lines"] or settings["jsonl"])
     progress = settings["progress"]
     if progress is None:
         progress = output is not None or not sys.stdout.isatty()
+
+    from dure.client.client import Client  # after the checks, which need nothing heavy
+
     with (
         Client(host=settings["host"], port=settings["port"]) as connection,
         click.open_file(output or "-", "w", encoding="utf-8") as sink,
