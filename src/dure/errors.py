@@ -19,6 +19,7 @@ process, `from_wire` where it arrives, so the caller catches the class that was 
     │  ├─ DeviceNotFound             (also raised for a name that names no device)
     │  ├─ DeviceMismatch             two operands live in different places
     │  ├─ DeviceOutOfMemory 507      names what was needed and what is free
+    │  ├─ DeviceLost 503             the device does not answer any more; a new process is needed
     │  └─ TransferForbidden
     ├─ BackendError 503
     │  ├─ StartFailed                a worker or the gateway did not start; __cause__ is the child's own exception
@@ -180,6 +181,15 @@ class DeviceOutOfMemory(DeviceError):
     code = "device_out_of_memory"
     http_status = 507
     grpc_status = "RESOURCE_EXHAUSTED"
+    retryable = True
+
+
+class DeviceLost(DeviceError):
+    """The device failed for good in this process (CUDA's sticky error); start a new one."""
+
+    code = "device_lost"
+    http_status = 503
+    grpc_status = "UNAVAILABLE"
     retryable = True
 
 

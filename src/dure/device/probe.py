@@ -101,13 +101,15 @@ def _host() -> DeviceInfo:
 def _simulated_gpus(count: int) -> tuple[list[DeviceInfo], str]:
     if count == 0:
         return [], f"{simulated.COUNT_VARIABLE} is 0."
-    limit = simulated.memory_limit_bytes()
     shown = _visible(list(range(count)), lambda entry: _at(entry, count))
-    gpus = [
-        DeviceInfo(gpu(index), "simulated in host memory", limit, limit, "none", str(physical))
-        for index, physical in enumerate(shown)
-    ]
+    gpus = [_pretended(index, str(physical)) for index, physical in enumerate(shown)]
     return gpus, "" if gpus else _hidden(count)
+
+
+def _pretended(index: int, physical: str) -> DeviceInfo:
+    device = simulated.simulated_device(index)
+    name = "simulated in host memory"
+    return DeviceInfo(gpu(index), name, device.total_bytes, device.free_bytes, "none", physical)
 
 
 def _nvidia_gpus() -> tuple[list[DeviceInfo], str]:
