@@ -5,7 +5,6 @@ Knows the shape of the settings, not what they do.
 """
 
 import difflib
-import types
 from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -68,6 +67,9 @@ class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_queued_bytes: Annotated[
         int, Meta(gt=0, description="bytes one client may have waiting before the gateway stops reading from it")
     ] = 64 * 2**20
+    max_queued: Annotated[
+        int, Meta(ge=1, description="requests one client may have waiting before the gateway stops reading from it")
+    ] = 4096
 
 
 class FlowSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,7 +115,7 @@ def build(kind: type[T], values: dict[str, Any], path: str) -> T:
                 f"{path}.{key}: unknown setting {key!r}.{suggest(key, known)} Known are: {', '.join(known)}."
             )
     try:
-        return msgspec.convert(values, kind, builtin_types=(type, types.FunctionType, bytes))
+        return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         text, _, at = str(error).partition(" - at `$")
         where = f"{path}{at.rstrip('`')}"

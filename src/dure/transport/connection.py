@@ -18,6 +18,7 @@ class Connection(asyncio.BufferedProtocol):
         on_frame: Called with this connection and each frame.
         on_closed: Called once with this connection when it is gone, whoever closed it.
         on_opened: Called once with this connection when it is there.
+        on_writable: Called whenever the peer, having been slow, has taken what was sent.
     """
 
     def __init__(
@@ -26,11 +27,13 @@ class Connection(asyncio.BufferedProtocol):
         on_frame: Callable[["Connection", Frame], None],
         on_closed: Callable[["Connection"], None],
         on_opened: Callable[["Connection"], None] | None = None,
+        on_writable: Callable[[], None] | None = None,
     ) -> None:
         self._reader = FrameReader(max_frame_bytes)
         self._on_frame = on_frame
         self._on_closed = on_closed
         self._on_opened = on_opened
+        self._on_writable = on_writable
         self._transport: asyncio.Transport | None = None
         self._writable: asyncio.Future[None] | None = None
 
@@ -70,6 +73,13 @@ class Connection(asyncio.BufferedProtocol):
         if self._writable is not None:
             self._writable.set_result(None)
             self._writable = None
+            if self._on_writable is not None:
+                self._on_writable()
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the peer keeps up with what it is sent."""
+        return self._writable is None
 
     async def drained(self) -> None:
         """Wait until the peer has taken enough of what was sent, or is gone."""

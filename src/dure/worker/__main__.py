@@ -16,34 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
-import msgspec
 
 from dure.executor.base import Executor
 from dure.executor.loader import construct, resolve
 from dure.log import LIFECYCLE, get_logger
-from dure.spec import BatchSpec
 from dure.transport.control import Control
+from dure.worker.assignment import Assignment
 from dure.worker.runner import Runner
 from dure.worker.server import WorkerServer
-
-
-class Assignment(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker is told to do.
-
-    `uses` and `uses_with` are pickled, since only the worker may be able to import them.
-    """
-
-    sys_path: list[str]
-    name: str
-    replica: int
-    replicas: int
-    uses: bytes
-    uses_with: bytes
-    uses_requests: dict[str, str]
-    py_modules: list[str]
-    device: str | None
-    batching: BatchSpec | None
-    address: str
 
 
 def main() -> None:

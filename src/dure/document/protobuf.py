@@ -1,0 +1,136 @@
+"""Documents as the protobuf message `Documents` of `dure.proto`, and back: the form public gRPC clients speak.
+
+A document's unset text is "", as protobuf has no other word for it. Knows nothing of requests.
+"""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from google.protobuf.message import DecodeError as ProtobufError
+
+from dure.document import dure_pb2 as pb
+from dure.document.array import Column, DocumentArray
+from dure.errors import DecodeError, ValidationError
+
+_TEXTS = ("id", "text", "uri", "mime_type")
+
+
+def encode(documents: DocumentArray) -> bytes:
+    """Return a serialised `Documents`.
+
+    Raises:
+        ValidationError: A value that cannot travel, for example an object in `tags`.
+    """
+    return message(documents).SerializeToString()
+
+
+def message(documents: DocumentArray) -> pb.Documents:
+    """Return the `Documents` message of some documents."""
+    out = pb.Documents(rows=len(documents))
+    for name, column in documents.columns().items():
+        try:
+            _write(out, name, column)
+        except (TypeError, ValueError, OverflowError, UnicodeEncodeError) as error:
+            raise ValidationError(f"{name} cannot be sent: {error}") from error
+    return out
+
+
+def _write(out: pb.Documents, name: str, column: Column) -> None:
+    if name in _TEXTS:
+        getattr(out, name).extend(["" if v is None else v for v in column])
+    elif name == "blob":
+        out.blob.extend([b"" if v is None else v for v in column])
+    elif name == "tags":
+        out.tags_json.extend([msgspec.json.encode(v or {}).decode() for v in column])
+    elif name == "scores":
+        out.scores.extend([pb.Scores(values=v or {}) for v in column])
+    elif name in ("chunks", "matches"):
+        getattr(out, name).extend([pb.Documents() if v is None else message(v) for v in column])
+    else:
+        _write_arrays(getattr(out, name), column)
+
+
+def _write_arrays(out: pb.Tensors, column: Column) -> None:
+    if isinstance(column, np.ndarray) and column.ndim:
+        array = _portable(column)
+        out.dtype, out.data = array.dtype.str, array.tobytes()
+        out.shape.extend(array.shape[1:])
+        return
+    for value in column:
+        if value is None:
+            out.each.append(pb.Tensor(unset=True))
+        else:
+            array = _portable(np.asarray(value))
+            out.each.append(pb.Tensor(dtype=array.dtype.str, shape=array.shape, data=array.tobytes()))
+
+
+def _portable(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "biufc":
+        raise ValidationError(f"arrays must hold numbers, not {array.dtype}")
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+
+
+def decode(payload: bytes | bytearray | memoryview) -> DocumentArray:
+    """Read a serialised `Documents`.
+
+    Raises:
+        DecodeError: The bytes are no such message, or lengths in it do not agree.
+    """
+    try:
+        return documents_of(pb.Documents.FromString(bytes(payload)))
+    except ProtobufError as error:
+        raise DecodeError(f"not a protobuf Documents: {error}") from error
+    except ValidationError as error:
+        raise DecodeError(str(error)) from error
+
+
+def documents_of(found: pb.Documents) -> DocumentArray:
+    """Return the documents of a message."""
+    columns: dict[str, Column] = {}
+    for name in (*_TEXTS, "blob"):
+        values: list[Any] = list(getattr(found, name))
+        if values:
+            columns[name] = values
+    if found.tags_json:
+        columns["tags"] = [_tags(text) for text in found.tags_json]
+    if found.scores:
+        columns["scores"] = [dict(scores.values) for scores in found.scores]
+    for name in ("tensor", "embedding"):
+        if found.HasField(name):
+            columns[name] = _read_arrays(name, getattr(found, name), found.rows)
+    for name in ("chunks", "matches"):
+        values = [documents_of(inner) for inner in getattr(found, name)]
+        if values:
+            columns[name] = values
+    return DocumentArray.from_columns(found.rows, columns)
+
+
+def _tags(text: str) -> dict[str, Any]:
+    try:
+        value = msgspec.json.decode(text) if text else {}
+    except msgspec.DecodeError as error:
+        raise DecodeError(f"tags_json: {error}: {text!r:.60}") from error
+    if not isinstance(value, dict):
+        raise DecodeError(f"tags_json: must be an object, not {text!r:.60}")
+    return value
+
+
+def _read_arrays(name: str, found: pb.Tensors, rows: int) -> Column:
+    if found.each:
+        return [None if t.unset else _array(name, t.dtype, list(t.shape), t.data) for t in found.each]
+    return _array(name, found.dtype, [rows, *found.shape], found.data)
+
+
+def _array(name: str, dtype: str, shape: list[int], data: bytes) -> np.ndarray:
+    try:
+        kind = np.dtype(dtype)
+    except TypeError as error:
+        raise DecodeError(f"{name}: {dtype!r:.40} is no number type") from error
+    count = 1
+    for n in shape:
+        count *= n
+    if kind.kind not in "biufc" or len(shape) > 32 or count * kind.itemsize != len(data):
+        raise DecodeError(f"{name}: shape {shape} of {dtype!r:.40} does not fit {len(data)} bytes")
+    # Through a bytearray, so that who gets the array may write into it.
+    return np.frombuffer(bytearray(data), kind).reshape(shape)

@@ -1,0 +1,113 @@
+"""The gateway's program: read the graph from the private pipe, open the doors, connect to workers as they come up.
+
+Ends with its parent: the private pipe closes with it. SIGTERM drains: no new clients, what is on its way is answered.
+"""
+
+import asyncio
+import contextlib
+import faulthandler
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+from dure.errors import DureError, StartFailed, to_wire
+from dure.gateway.assignment import Assignment
+from dure.gateway.native import NativeFront
+from dure.gateway.router import Router
+from dure.log import LIFECYCLE, get_logger
+from dure.transport.control import Control
+
+_DRAIN_S = 10.0
+
+
+def main() -> None:
+    """Run the gateway."""
+    import uvloop
+
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = Control.of_child()
+    assignment = control.receive()
+    if isinstance(assignment, Assignment):
+        uvloop.run(_Gateway(control, assignment).run())
+
+
+class _Gateway:
+    def __init__(self, control: Control, assignment: Assignment) -> None:
+        self._control = control
+        self._assignment = assignment
+        self._router = Router(assignment.needs)
+        self._native = NativeFront(self._router, assignment.spec)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        try:
+            public = await self._open_public()
+            path = Path(self._assignment.native_address.format(port=public.port))
+            path.unlink(missing_ok=True)
+            listener = await loop.create_unix_server(self._native.connection, str(path))
+            path.chmod(0o600)
+        except (OSError, DureError) as error:
+            self._control.send({"failed": StartFailed(f"the gateway cannot listen: {error}"), "traceback": ""})
+            return
+        self._control.send({"ready": {"port": public.port, "native": str(path)}})
+        get_logger("gateway").log(LIFECYCLE, "ready and listening")
+        threading.Thread(target=self._listen_to_parent, args=(loop,), daemon=True).start()
+        await stop.wait()
+        listener.close()
+        await public.close(_DRAIN_S)
+        await self._drain()
+        path.unlink(missing_ok=True)
+        self._native.close()
+        for dispatcher in self._router.dispatchers.values():
+            dispatcher.close()
+
+    async def _open_public(self) -> Any:
+        from dure.gateway.grpc_front import GrpcFront
+
+        front = GrpcFront(self._router, self._assignment.spec)
+        await front.open()
+        return front
+
+    async def _drain(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                await self._native.wait_idle()
+
+    def _listen_to_parent(self, loop: asyncio.AbstractEventLoop) -> None:
+        while (message := self._control.receive()) is not None:
+            loop.call_soon_threadsafe(self._obey, message)
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    def _obey(self, message: dict[str, Any]) -> None:
+        dispatcher = self._router.dispatchers[message["executor"]]
+        if "failed" in message:
+            dispatcher.fail(message["failed"])
+            return
+        task = asyncio.get_running_loop().create_task(self._attach(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _attach(self, message: dict[str, Any]) -> None:
+        name, replica = message["executor"], message["replica"]
+
+        def told(error: DureError | None) -> None:
+            self._router.forget_routes()
+            with contextlib.suppress(OSError):
+                self._control.send(
+                    {"attached": (name, replica), "error": None if error is None else to_wire(error)}
+                )
+
+        try:
+            await self._router.dispatchers[name].attach(message["address"], told)
+        except OSError as error:
+            told(StartFailed(f"the gateway cannot reach the worker of {name} at {message['address']}: {error}"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""The queue of one Executor, and its replicas: gives every free slot the next batch.
+
+The asyncio shell around `scheduler.py`. What a dead worker had not begun goes back to the head of the queue; what it
+may have begun is reported, since nobody knows what it did. Retry lives here and nowhere else.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from dure.errors import DureError, WorkerCrashed
+from dure.executor.endpoints import DEFAULT
+from dure.gateway.job import Job
+from dure.gateway.replica import Replica
+from dure.gateway.scheduler import compose
+from dure.transport.messages import EndpointInfo
+
+
+class Dispatcher:
+    """Queue and replicas of one Executor of the Flow.
+
+    Args:
+        name: The Executor's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.endpoints: dict[str, EndpointInfo] = {}
+        self._queue: deque[Job] = deque()
+        self._replicas: list[Replica] = []
+        self._failure: DureError | None = None
+        self._closing = False
+
+    def answers(self, endpoint: str) -> bool:
+        """Whether the Executor has a method for an endpoint, its own or the default."""
+        return endpoint in self.endpoints or DEFAULT in self.endpoints
+
+    async def attach(self, address: str, on_ready: Callable[[DureError | None], None]) -> None:
+        """Connect to a worker that listens at a Unix socket; tell `on_ready` when it can be used, or why not."""
+
+        def ready(replica: Replica) -> None:
+            assert replica.hello is not None  # noqa: S101 - it has just said hello
+            self.endpoints = replica.hello.endpoints
+            self._failure = None
+            self._replicas.append(replica)
+            on_ready(None)
+            self._pump()
+
+        def lost(replica: Replica) -> None:
+            if replica.hello is None:
+                on_ready(replica.refused or WorkerCrashed(f"{self.name} closed the connection before it said hello"))
+            else:
+                self._lost(replica)
+
+        replica = Replica(ready, self._free, lost)
+        loop = asyncio.get_running_loop()
+        await loop.create_unix_connection(lambda: replica.connection, address)
+
+    def submit(self, job: Job) -> None:
+        """Queue a request; its `on_done` is called when it is answered or cannot be."""
+        if self._failure is not None:
+            job.on_done(self._failure)
+            return
+        self._queue.append(job)
+        self._pump()
+
+    def fail(self, error: DureError) -> None:
+        """Give up: no replica will come back. What waits, and what comes later, gets this error."""
+        self._failure = error
+        while self._queue:
+            job = self._queue.popleft()
+            if not job.withdrawn:
+                job.on_done(error)
+
+    def close(self) -> None:
+        """Close the connections to the workers."""
+        self._closing = True
+        for replica in list(self._replicas):
+            replica.connection.close()
+
+    def _max_batch_size(self, job: Job) -> int:
+        info = self.endpoints.get(job.endpoint) or self.endpoints.get(DEFAULT)
+        return 1 if info is None else info.batching.max_batch_size
+
+    def _free(self, replica: Replica) -> None:
+        self._pump()
+
+    def _pump(self) -> None:
+        while self._queue:
+            replica = min((r for r in self._replicas if r.free), key=lambda r: len(r.in_flight), default=None)
+            if replica is None:
+                return
+            batch = compose(self._queue, self._max_batch_size, idle=not replica.in_flight)
+            if not batch:
+                return
+            replica.send(batch)
+
+    def _lost(self, replica: Replica) -> None:
+        self._replicas.remove(replica)
+        batches = list(replica.in_flight.values())
+        replica.in_flight.clear()
+        begun = 1 if replica.hello is not None and replica.hello.in_order else len(batches)
+        for job in reversed([job for batch in batches[begun:] for job in batch]):
+            self._queue.appendleft(job)
+        error = WorkerCrashed(
+            f"the worker of {self.name} died while it held this request; whether it had any effect is unknown."
+            " It is not sent again by itself; send it again if that is safe."
+        )
+        for job in (job for batch in batches[:begun] for job in batch):
+            if not job.withdrawn:
+                job.on_done(error)
+        self._pump()

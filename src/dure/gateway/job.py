@@ -1,0 +1,50 @@
+"""A request's visit to one Executor: what the dispatcher queues, batches and answers.
+
+A record with two callbacks. Knows neither replicas nor protocols.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from dure.errors import DureError
+from dure.transport.frames import Buffers
+
+
+class Answer(Struct):
+    """Documents that came back: their number, their payload in the request's form, and a dict result as msgpack."""
+
+    rows: int
+    payload: bytes | bytearray | memoryview
+    result: bytes = b""
+
+
+OnPart: TypeAlias = Callable[[Answer], None]
+OnDone: TypeAlias = Callable[[Answer | DureError], None]
+
+
+class Job(Struct, eq=False):
+    """One request at one Executor.
+
+    `payloads` holds more than one where branches of the Flow come together. `on_done` is called exactly once, unless
+    the job is withdrawn; `on_part` before that, for each part of a streamed answer.
+    """
+
+    endpoint: str
+    parameters: bytes
+    form: str
+    rows: int
+    payloads: Buffers
+    stream: bool
+    on_part: OnPart
+    on_done: OnDone
+    withdrawn: bool = False
+
+    def merges_with(self, other: "Job") -> bool:
+        """Whether both may be served by one call of a method."""
+        return (
+            self.endpoint == other.endpoint
+            and self.parameters == other.parameters
+            and len(self.payloads) == 1 == len(other.payloads)
+        )

@@ -1,0 +1,109 @@
+"""The gateway's end of the wire to one worker: sends batches, gives each request its answer.
+
+Knows what it has sent and not got back, so that the dispatcher can tell what a dead worker had begun.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from dure.errors import DecodeError, DureError, WorkerCrashed, from_wire
+from dure.gateway.job import Answer, Job
+from dure.transport.connection import Connection
+from dure.transport.frames import Frame, Kind
+from dure.transport.messages import (
+    BatchCall,
+    BatchReply,
+    Item,
+    Part,
+    WorkerHello,
+    check_version,
+    decode,
+    decode_error,
+    encode,
+)
+
+_MAX_FRAME_BYTES = 0xFFFFFFFF
+
+
+class Replica:
+    """One worker.
+
+    Args:
+        on_ready: Called with this replica once the worker has said what it answers.
+        on_free: Called with this replica whenever a slot became free.
+        on_lost: Called with this replica once when the connection is gone.
+    """
+
+    def __init__(
+        self,
+        on_ready: Callable[["Replica"], None],
+        on_free: Callable[["Replica"], None],
+        on_lost: Callable[["Replica"], None],
+    ) -> None:
+        self.hello: WorkerHello | None = None
+        self.refused: DureError | None = None
+        self.in_flight: dict[int, list[Job]] = {}
+        self._on_ready, self._on_free, self._on_lost = on_ready, on_free, on_lost
+        self._last = 0
+        self.connection = Connection(_MAX_FRAME_BYTES, self._on_frame, self._on_closed)
+
+    @property
+    def free(self) -> bool:
+        """Whether another batch may be sent."""
+        return self.hello is not None and len(self.in_flight) < self.hello.slots
+
+    def send(self, jobs: list[Job]) -> None:
+        """Send one batch."""
+        self._last += 1
+        self.in_flight[self._last] = jobs
+        first = jobs[0]
+        items = [Item(job.form, job.rows, [len(payload) for payload in job.payloads]) for job in jobs]
+        header = encode(BatchCall(first.endpoint, first.parameters, first.stream, items))
+        self.connection.send(Kind.CALL, self._last, header, [p for job in jobs for p in job.payloads])
+
+    def _on_frame(self, connection: Connection, frame: Frame) -> None:
+        if frame.kind is Kind.REPLY:
+            self._on_reply(frame)
+        elif frame.kind is Kind.PART:
+            rows = decode(Part, frame.header).rows
+            for job in self.in_flight.get(frame.id, ()):
+                job.on_part(Answer(rows, frame.body))
+        elif frame.kind is Kind.HELLO:
+            try:
+                hello = decode(WorkerHello, frame.header)
+                check_version(hello.version, f"the worker {hello.name}")
+            except DecodeError as error:
+                self.refused = error
+                connection.close()
+                return
+            self.hello = hello
+            self._on_ready(self)
+
+    def _on_reply(self, frame: Frame) -> None:
+        jobs = self.in_flight.pop(frame.id)
+        outcomes = decode(BatchReply, frame.header).outcomes
+        # The slot is free before the answers are told, which may send more work here.
+        if len(outcomes) != len(jobs):
+            error = WorkerCrashed(f"a worker answered {len(outcomes)} requests where {len(jobs)} were sent")
+            for job in jobs:
+                job.on_done(error)
+        elif len(jobs) == 1 and not outcomes[0].failed:
+            jobs[0].on_done(Answer(outcomes[0].rows, frame.body, outcomes[0].result))
+        else:
+            body, at = memoryview(frame.body), 0
+            for job, outcome in zip(jobs, outcomes, strict=True):
+                data = body[at : at + outcome.size]
+                at += outcome.size
+                job.on_done(_error(data) if outcome.failed else Answer(outcome.rows, data, outcome.result))
+        self._on_free(self)
+
+    def _on_closed(self, connection: Connection) -> None:
+        self._on_lost(self)
+
+
+def _error(data: memoryview) -> DureError:
+    try:
+        return from_wire(decode_error(data))
+    except msgspec.DecodeError as error:
+        return DecodeError(f"a worker's error could not be read: {error}")

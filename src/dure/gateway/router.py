@@ -1,0 +1,206 @@
+"""The single way in, whatever the protocol: walks a request through the Flow's graph of Executors.
+
+Knows endpoints, needs and joins. Does not parse or render anything, and looks into no payload.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from dure.errors import DureError, EndpointNotFound
+from dure.executor.endpoints import DEFAULT
+from dure.gateway.dispatcher import Dispatcher
+from dure.gateway.job import Answer, Job, OnPart
+from dure.spec import GATEWAY, suggest
+from dure.transport.frames import Buffers
+
+JOIN = "/dure.join"
+"""The workers' own endpoint that joins the payloads of several branches into one."""
+
+_MAX_ROUTES = 1024
+
+
+class Outcome(Struct):
+    """The answer to a request: documents, and Executor name -> what its method returned as a dict (msgpack)."""
+
+    rows: int
+    payload: bytes | bytearray | memoryview
+    results: dict[str, bytes]
+
+
+class Request(Struct, eq=False):
+    """One request, as a protocol hands it over. `on_done` is called exactly once, unless it is withdrawn."""
+
+    endpoint: str
+    parameters: bytes
+    form: str
+    rows: int
+    payload: bytes | bytearray | memoryview
+    stream: bool
+    on_part: OnPart
+    on_done: Callable[[Outcome | DureError], None]
+
+
+class _Route(NamedTuple):
+    first: list[str]
+    needs: dict[str, list[str]]
+    after: dict[str, list[str]]
+    leaves: list[str]
+
+
+class Router:
+    """The graph.
+
+    Args:
+        needs: Executor name -> names of those it takes documents from; `gateway` is the Flow's entrance. Without
+            cycles, and in an order in which every name comes after what it needs.
+    """
+
+    def __init__(self, needs: Mapping[str, list[str]]) -> None:
+        self.dispatchers = {name: Dispatcher(name) for name in needs}
+        self._needs = needs
+        self._routes: dict[str, _Route] = {}
+
+    def forget_routes(self) -> None:
+        """Find routes anew: a worker has said what it answers."""
+        self._routes.clear()
+
+    def endpoints(self) -> list[str]:
+        """Every endpoint of every Executor; `/default` stands for "whatever else"."""
+        return sorted({name for d in self.dispatchers.values() for name in d.endpoints})
+
+    def submit(self, request: Request) -> "Walk | None":
+        """Send a request on its way; what is returned can withdraw it."""
+        try:
+            route = self._routes.get(request.endpoint) or self._find_route(request.endpoint)
+        except EndpointNotFound as error:
+            request.on_done(error)
+            return None
+        walk = Walk(self.dispatchers, route, request)
+        walk.start()
+        return walk
+
+    def _find_route(self, endpoint: str) -> _Route:
+        active = [name for name, dispatcher in self.dispatchers.items() if dispatcher.answers(endpoint)]
+        if not active and self.dispatchers:
+            known = [name for name in self.endpoints() if name != DEFAULT]
+            raise EndpointNotFound(
+                f"no Executor of this Flow answers {endpoint!r}.{suggest(endpoint, known)}"
+                f" There are: {', '.join(known) or 'none'}."
+            )
+        needs = {name: self._active_needs(name, active) for name in active}
+        after: dict[str, list[str]] = {name: [] for name in active}
+        for name, sources in needs.items():
+            for source in sources:
+                if source != GATEWAY:
+                    after[source].append(name)
+        route = _Route(
+            first=[name for name in active if needs[name] == [GATEWAY]],
+            needs=needs,
+            after=after,
+            leaves=[name for name in active if not after[name]],
+        )
+        if len(self._routes) >= _MAX_ROUTES:
+            self._routes.clear()  # a default method answers any name a client thinks of
+        self._routes[endpoint] = route
+        return route
+
+    def _active_needs(self, name: str, active: list[str]) -> list[str]:
+        found: dict[str, None] = {}
+        for source in self._needs[name]:
+            if source == GATEWAY or source in active:
+                found[source] = None
+            else:
+                found.update(dict.fromkeys(self._active_needs(source, active)))
+        return list(found)
+
+
+class Walk:
+    """One request on its way through the graph."""
+
+    __slots__ = ("_dispatchers", "_jobs", "_left", "_outputs", "_over", "_request", "_results", "_route")
+
+    def __init__(self, dispatchers: dict[str, Dispatcher], route: _Route, request: Request) -> None:
+        self._dispatchers = dispatchers
+        self._route = route
+        self._request = request
+        self._outputs: dict[str, Answer] = {}
+        self._results: dict[str, bytes] = {}
+        self._jobs: list[Job] = []
+        self._left = len(route.leaves)
+        self._over = False
+
+    def start(self) -> None:
+        """Begin with the Executors that need nothing but the request."""
+        if not self._route.leaves:
+            self._finish(Outcome(self._request.rows, self._request.payload, {}))
+        for name in self._route.first:
+            self._visit(name)
+
+    def withdraw(self) -> None:
+        """The caller no longer wants it: what is queued is dropped, what is being computed is not told."""
+        self._over = True
+        for job in self._jobs:
+            job.withdrawn = True
+
+    def _visit(self, name: str) -> None:
+        request = self._request
+        sources = self._route.needs[name]
+        payloads: Buffers = [request.payload if s == GATEWAY else self._outputs[s].payload for s in sources]
+        rows = request.rows if sources == [GATEWAY] else max(self._outputs[s].rows for s in sources if s != GATEWAY)
+        stream = request.stream and self._route.leaves == [name]
+        self._send(name, request.endpoint, rows, payloads, stream)
+
+    def _send(self, name: str, endpoint: str, rows: int, payloads: Buffers, stream: bool) -> None:
+        request = self._request
+        job = Job(
+            endpoint=endpoint,
+            parameters=request.parameters,
+            form=request.form,
+            rows=rows,
+            payloads=payloads,
+            stream=stream,
+            on_part=self._on_part,
+            on_done=self._on_joined if endpoint == JOIN else lambda answer: self._on_done(name, answer),
+        )
+        self._jobs.append(job)
+        self._dispatchers[name].submit(job)
+
+    def _on_part(self, answer: Answer) -> None:
+        if not self._over:
+            self._request.on_part(answer)
+
+    def _on_done(self, name: str, answer: Answer | DureError) -> None:
+        if self._over:
+            return
+        if isinstance(answer, DureError):
+            self._finish(answer)
+            return
+        self._outputs[name] = answer
+        if answer.result:
+            self._results[name] = answer.result
+        route = self._route
+        for follower in route.after[name]:
+            if all(need == GATEWAY or need in self._outputs for need in route.needs[follower]):
+                self._visit(follower)
+        if not route.after[name]:
+            self._left -= 1
+            if self._left == 0:
+                self._end()
+
+    def _end(self) -> None:
+        leaves = self._route.leaves
+        answers = [self._outputs[name] for name in leaves]
+        if len(leaves) == 1:
+            self._finish(Outcome(answers[0].rows, answers[0].payload, self._results))
+        else:
+            self._send(leaves[-1], JOIN, max(a.rows for a in answers), [a.payload for a in answers], stream=False)
+
+    def _on_joined(self, answer: Answer | DureError) -> None:
+        if not self._over:
+            self._finish(answer if isinstance(answer, DureError) else Outcome(answer.rows, answer.payload, self._results))
+
+    def _finish(self, outcome: Outcome | DureError) -> None:
+        self.withdraw()
+        self._request.on_done(outcome)

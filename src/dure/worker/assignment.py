@@ -1,0 +1,27 @@
+"""What a worker is told over its private pipe when it starts.
+
+Written by the process that starts it, read by `__main__.py`.
+"""
+
+import msgspec
+
+from dure.spec import BatchSpec
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker is told to do.
+
+    `uses` and `uses_with` are pickled, since only the worker may be able to import them.
+    """
+
+    sys_path: list[str]
+    name: str
+    replica: int
+    replicas: int
+    uses: bytes
+    uses_with: bytes
+    uses_requests: dict[str, str]
+    py_modules: list[str]
+    device: str | None
+    batching: BatchSpec | None
+    address: str
