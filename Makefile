@@ -10,7 +10,6 @@ PROTO_OUT ?= src
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
-PROTOS = $(shell find src -name '*.proto')
 TORCH_PIN := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["torch"])
 
 .DEFAULT_GOAL := help
@@ -57,8 +56,7 @@ format: $(READY) ## rewrite the sources in the house's format
 	$(PY) -m ruff check --quiet --fix .
 
 proto: $(READY) ## write the protobuf stubs again
-	$(if $(PROTOS),$(PY) -m grpc_tools.protoc -Isrc --python_out=$(PROTO_OUT) --pyi_out=$(PROTO_OUT) \
-	  --grpc_python_out=$(PROTO_OUT) $(PROTOS),@echo "no .proto under src")
+	$(PY) -m grpc_tools.protoc -Isrc --python_out=$(PROTO_OUT) --pyi_out=$(PROTO_OUT) $(shell find src -name '*.proto')
 
 clean: ## remove .venv and everything that was generated
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
