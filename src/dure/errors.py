@@ -23,6 +23,7 @@ process, `from_wire` where it arrives, so the caller catches the class that was 
     │  └─ TransferForbidden
     ├─ BackendError 503
     │  ├─ StartFailed                a worker or the gateway did not start; __cause__ is the child's own exception
+    │  ├─ ConnectionLost             the Flow went away, or was never there
     │  └─ WorkerCrashed              the process died with this request in its hands
     ├─ ModelError 500
     │  ├─ ModelNotFound 404          lists where it was looked for
@@ -211,6 +212,13 @@ class StartFailed(BackendError):
     """A child did not become ready; `__cause__` is the child's own exception where there is one."""
 
     code = "start_failed"
+
+
+class ConnectionLost(BackendError):
+    """The Flow cannot be reached, or went away while requests were under way."""
+
+    code = "connection_lost"
+    retryable = True
 
 
 class WorkerCrashed(BackendError):

@@ -1,11 +1,15 @@
 """The forms a payload comes in, by name: read it as documents, render documents as it.
 
-A form's own code is in its file; protobuf is imported when the first such payload arrives.
+Who only names forms (the gateway) needs none of their code, so each is imported when its first payload arrives.
 """
 
-from dure.document.array import DocumentArray
-from dure.document.codec import Buffers, decode, encode
+from typing import TYPE_CHECKING
+
 from dure.errors import DecodeError
+
+if TYPE_CHECKING:
+    from dure.document.array import DocumentArray
+    from dure.document.codec import Buffers
 
 COLUMNS = "columns"
 """Our own columnar payload: `codec.py`."""
@@ -14,14 +18,16 @@ PROTOBUF = "protobuf"
 """Message `Documents` of `dure.proto`: `protobuf.py`."""
 
 
-def decode_form(form: str, payload: bytes | bytearray | memoryview) -> DocumentArray:
+def decode_form(form: str, payload: bytes | bytearray | memoryview) -> "DocumentArray":
     """Read a payload.
 
     Raises:
         DecodeError: Unknown form, or bytes that are not of it.
     """
     if form == COLUMNS:
-        return decode(payload)
+        from dure.document import codec
+
+        return codec.decode(payload)
     if form == PROTOBUF:
         from dure.document import protobuf
 
@@ -29,7 +35,7 @@ def decode_form(form: str, payload: bytes | bytearray | memoryview) -> DocumentA
     raise DecodeError(f"unknown form of documents {form!r}")
 
 
-def encode_form(form: str, documents: DocumentArray) -> Buffers:
+def encode_form(form: str, documents: "DocumentArray") -> "Buffers":
     """Render documents.
 
     Raises:
@@ -39,4 +45,6 @@ def encode_form(form: str, documents: DocumentArray) -> Buffers:
         from dure.document import protobuf
 
         return [protobuf.encode(documents)]
-    return encode(documents)
+    from dure.document import codec
+
+    return codec.encode(documents)

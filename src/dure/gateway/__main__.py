@@ -9,14 +9,17 @@ import faulthandler
 import os
 import signal
 import threading
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 from dure.errors import DureError, StartFailed, to_wire
 from dure.gateway.assignment import Assignment
+from dure.gateway.grpc_front import GrpcFront
 from dure.gateway.native import NativeFront
 from dure.gateway.router import Router
 from dure.log import LIFECYCLE, get_logger
+from dure.transport.address import native_path
 from dure.transport.control import Control
 
 _DRAIN_S = 10.0
@@ -38,8 +41,9 @@ class _Gateway:
     def __init__(self, control: Control, assignment: Assignment) -> None:
         self._control = control
         self._assignment = assignment
-        self._router = Router(assignment.needs)
+        self._router = Router(assignment.needs, self._tell_health)
         self._native = NativeFront(self._router, assignment.spec)
+        self._public: GrpcFront | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -47,15 +51,18 @@ class _Gateway:
         stop = asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
         try:
-            public = await self._open_public()
-            path = Path(self._assignment.native_address.format(port=public.port))
+            public = self._public = GrpcFront(self._router, self._assignment.spec)
+            await public.open()
+            path = native_path(self._assignment.spec.host, public.port)
             path.unlink(missing_ok=True)
             listener = await loop.create_unix_server(self._native.connection, str(path))
             path.chmod(0o600)
         except (OSError, DureError) as error:
             self._control.send({"failed": StartFailed(f"the gateway cannot listen: {error}"), "traceback": ""})
             return
-        self._control.send({"ready": {"port": public.port, "native": str(path)}})
+        if not self._router.dispatchers:
+            await public.set_serving(serving=True)
+        self._control.send({"ready": public.port})
         get_logger("gateway").log(LIFECYCLE, "ready and listening")
         threading.Thread(target=self._listen_to_parent, args=(loop,), daemon=True).start()
         await stop.wait()
@@ -67,12 +74,14 @@ class _Gateway:
         for dispatcher in self._router.dispatchers.values():
             dispatcher.close()
 
-    async def _open_public(self) -> Any:
-        from dure.gateway.grpc_front import GrpcFront
+    def _tell_health(self) -> None:
+        if self._public is not None:
+            self._spawn(self._public.set_serving(self._router.available))
 
-        front = GrpcFront(self._router, self._assignment.spec)
-        await front.open()
-        return front
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _drain(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -89,15 +98,12 @@ class _Gateway:
         if "failed" in message:
             dispatcher.fail(message["failed"])
             return
-        task = asyncio.get_running_loop().create_task(self._attach(message))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._spawn(self._attach(message))
 
     async def _attach(self, message: dict[str, Any]) -> None:
         name, replica = message["executor"], message["replica"]
 
         def told(error: DureError | None) -> None:
-            self._router.forget_routes()
             with contextlib.suppress(OSError):
                 self._control.send(
                     {"attached": (name, replica), "error": None if error is None else to_wire(error)}

@@ -21,15 +21,21 @@ class Dispatcher:
 
     Args:
         name: The Executor's name.
+        on_change: Called when a replica came or went.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, on_change: Callable[[], None]) -> None:
         self.name = name
+        self._on_change = on_change
         self.endpoints: dict[str, EndpointInfo] = {}
         self._queue: deque[Job] = deque()
         self._replicas: list[Replica] = []
         self._failure: DureError | None = None
-        self._closing = False
+
+    @property
+    def available(self) -> bool:
+        """Whether a replica is there."""
+        return bool(self._replicas)
 
     def answers(self, endpoint: str) -> bool:
         """Whether the Executor has a method for an endpoint, its own or the default."""
@@ -43,6 +49,7 @@ class Dispatcher:
             self.endpoints = replica.hello.endpoints
             self._failure = None
             self._replicas.append(replica)
+            self._on_change()
             on_ready(None)
             self._pump()
 
@@ -74,7 +81,6 @@ class Dispatcher:
 
     def close(self) -> None:
         """Close the connections to the workers."""
-        self._closing = True
         for replica in list(self._replicas):
             replica.connection.close()
 
@@ -97,6 +103,7 @@ class Dispatcher:
 
     def _lost(self, replica: Replica) -> None:
         self._replicas.remove(replica)
+        self._on_change()
         batches = list(replica.in_flight.values())
         replica.in_flight.clear()
         begun = 1 if replica.hello is not None and replica.hello.in_order else len(batches)

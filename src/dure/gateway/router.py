@@ -55,16 +55,23 @@ class Router:
     Args:
         needs: Executor name -> names of those it takes documents from; `gateway` is the Flow's entrance. Without
             cycles, and in an order in which every name comes after what it needs.
+        on_change: Called when a replica of any Executor came or went.
     """
 
-    def __init__(self, needs: Mapping[str, list[str]]) -> None:
-        self.dispatchers = {name: Dispatcher(name) for name in needs}
+    def __init__(self, needs: Mapping[str, list[str]], on_change: Callable[[], None]) -> None:
+        self.dispatchers = {name: Dispatcher(name, self._changed) for name in needs}
         self._needs = needs
+        self._on_change = on_change
         self._routes: dict[str, _Route] = {}
 
-    def forget_routes(self) -> None:
-        """Find routes anew: a worker has said what it answers."""
-        self._routes.clear()
+    @property
+    def available(self) -> bool:
+        """Whether every Executor has a replica."""
+        return all(dispatcher.available for dispatcher in self.dispatchers.values())
+
+    def _changed(self) -> None:
+        self._routes.clear()  # a new worker may answer other endpoints
+        self._on_change()
 
     def endpoints(self) -> list[str]:
         """Every endpoint of every Executor; `/default` stands for "whatever else"."""

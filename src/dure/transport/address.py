@@ -1,0 +1,40 @@
+"""Where a Flow's own channel is found on this machine: a Unix socket named after its public address.
+
+The folder belongs to the user alone, so only this user's processes can reach the socket.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+from dure.errors import BackendError
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared with, not bound
+
+
+def runtime_folder() -> Path:
+    """Return the folder for this user's sockets, made if need be.
+
+    Raises:
+        BackendError: It is there, and somebody else's or open to others.
+    """
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    folder = Path(base) / "dure" if base else Path(tempfile.gettempdir()) / f"dure-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o077 or folder.is_symlink():
+        raise BackendError(f"{folder} must be a folder of user {os.getuid()} alone (mode 0700); remove it or fix its mode")
+    return folder
+
+
+def native_path(host: str, port: int) -> Path:
+    """Return where the Flow listening on `host:port` has its own channel."""
+    name = "127.0.0.1" if host in _LOOPBACK else host
+    return runtime_folder() / f"{name}-{port}.sock"
+
+
+def find_native(host: str, port: int) -> Path | None:
+    """Return the own channel of the Flow a client calls at `host:port`, if it is on this machine."""
+    hosts = (host, _EVERYWHERE) if host in _LOOPBACK else (host,)
+    return next((path for h in hosts if (path := native_path(h, port)).is_socket()), None)
