@@ -88,8 +88,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def send(self, kind: Kind, number: int, header: bytes, body: Buffers) -> None:
         """Write a frame; if the peer is gone it is dropped (`on_closed` has told so, or will)."""
+        self.write(pack(kind, number, header, body))
+
+    def write(self, pieces: Buffers) -> None:
+        """Write a frame that is packed already."""
         if self._transport is not None:
-            self._transport.writelines(pack(kind, number, header, body))
+            self._transport.writelines(pieces)
 
     def pause_reading(self) -> None:
         """Take no more from the peer for now."""
