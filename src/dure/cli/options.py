@@ -62,6 +62,7 @@ def spec_options(kind: type[msgspec.Struct], *, skip: Iterable[str] = ()) -> Cal
         skip: Fields that the command takes in another way.
 
     Example:
+        >>> from dure.spec import GatewaySpec
         >>> @click.command()
         ... @spec_options(GatewaySpec)
         ... def up(**settings: object) -> None:
