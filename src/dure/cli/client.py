@@ -72,7 +72,7 @@ def post(texts: tuple[str, ...], **settings: Any) -> None:
     from dure.client.client import Client  # after the checks, which need nothing heavy
 
     with (
-        Client(host=settings["host"], port=settings["port"]) as connection,
+        Client(settings["host"], settings["port"], **given(ClientSpec, settings)) as connection,
         click.open_file(output or "-", "w", encoding="utf-8") as sink,
     ):
         answers = connection.stream(
@@ -80,7 +80,6 @@ def post(texts: tuple[str, ...], **settings: Any) -> None:
             inputs=documents,
             parameters=settings["parameters"],
             show_progress=progress,
-            **given(ClientSpec, settings),
         )
         for docs in answers:
             _write(docs, sink)
