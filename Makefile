@@ -45,7 +45,7 @@ check: $(READY) ## format, lint, types, import contracts, house rules
 	$(PY) -m ruff format --check --quiet .
 	$(PY) -m ruff check --quiet .
 	$(PY) -m mypy --no-error-summary
-	$(VENV)/bin/lint-imports --no-logo
+	$(VENV)/bin/lint-imports --no-logo --no-cache
 	$(PY) -m pytest tests/house
 
 bench: $(READY) ## measure, side by side in one run
@@ -59,5 +59,5 @@ proto: $(READY) ## write the protobuf stubs again
 	$(PY) -m grpc_tools.protoc -Isrc --python_out=$(PROTO_OUT) --pyi_out=$(PROTO_OUT) $(shell find src -name '*.proto')
 
 clean: ## remove .venv and everything that was generated
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
