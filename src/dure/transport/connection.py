@@ -5,6 +5,7 @@ Calls `on_frame` for every frame, in order, and `on_closed` once. Knows nothing 
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from dure.errors import DecodeError
 from dure.transport.frames import Buffers, Frame, FrameReader, Kind, pack
@@ -39,8 +40,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows the type for the checker
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are not subclasses of it
         if self._on_opened is not None:
             self._on_opened(self)
 

@@ -1,0 +1,111 @@
+"""One child process with a private pipe: start it, hear its output, tell how it ended, stop it.
+
+Never forks the running interpreter (CUDA does not survive that): the child is a fresh one. Knows nothing of what the
+child does.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from typing import Any
+
+from dure.transport.control import FD_VARIABLE, Control
+
+_TAIL_LINES = 20
+
+
+class ChildProcess:
+    """A started Python program of dure.
+
+    Args:
+        module: What `python -m` runs.
+        assignment: The first message on its private pipe.
+        env: Environment variables over those of this process.
+    """
+
+    def __init__(self, module: str, assignment: Any, env: dict[str, str]) -> None:
+        ours, theirs = socket.socketpair()
+        self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", module],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **env, FD_VARIABLE: str(theirs.fileno())},
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        finally:
+            theirs.close()
+        for stream in self.outputs:
+            os.set_blocking(stream.fileno(), False)
+        self.control = Control(ours)
+        with contextlib.suppress(BrokenPipeError):  # it has died already, which is noticed when it is waited for
+            self.control.send(assignment)
+
+    @property
+    def pid(self) -> int:
+        """Process id; also that of its process group."""
+        return self._process.pid
+
+    @property
+    def outputs(self) -> list[Any]:
+        """Its standard output and error, to be read with `relay` when there is something."""
+        return [stream for stream in (self._process.stdout, self._process.stderr) if stream is not None]
+
+    def relay(self, stream: Any) -> bool:
+        """Pass on what the child wrote to one of `outputs`, and remember the last lines; False if nothing is there."""
+        try:
+            data = os.read(stream.fileno(), 65536)
+        except (BlockingIOError, ValueError):
+            return False
+        if not data:
+            return False
+        text = data.decode(errors="replace")
+        self.tail.extend(line for line in text.splitlines() if line.strip())
+        target = sys.stdout if stream is self._process.stdout else sys.stderr
+        target.write(text)
+        target.flush()
+        return True
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until the process has ended; whether it has."""
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def describe_end(self) -> str:
+        """Tell how it ended: exit code or signal."""
+        code = self._process.poll()
+        if code is None:
+            return "is still running"
+        if code >= 0:
+            return f"exited with code {code}"
+        name = signal.Signals(-code).name
+        hint = " (out of memory?)" if name == "SIGKILL" else ""
+        return f"was ended by {name}{hint}"
+
+    def terminate(self) -> None:
+        """Ask it to finish and end."""
+        if self._process.poll() is None:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """End it and whatever it started, at once."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+    def close(self) -> None:
+        """Let go of its pipes; a child that is still there ends itself then."""
+        self.control.close()
+        for stream in self.outputs:
+            stream.close()

@@ -1,0 +1,270 @@
+"""`Flow`: Executors composed into a service; the place where settings, processes and a client come together.
+
+Each method that changes a Flow returns another one; the settings themselves are in `dure.spec`.
+"""
+
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import cloudpickle
+import msgspec
+
+from dure.backends.supervisor import Supervisor
+from dure.client.client import Client
+from dure.client.inputs import Inputs
+from dure.client.results import Results
+from dure.errors import BackendError, SpecError
+from dure.executor.base import Executor
+from dure.flow.graph import order
+from dure.flow.yaml_io import assemble, flow_of, normalised, yaml_of
+from dure.gateway.assignment import Assignment as GatewayAssignment
+from dure.log import get_logger
+from dure.spec import GATEWAY, ExecutorSpec, FlowSpec, build
+from dure.worker.assignment import Assignment as WorkerAssignment
+
+
+class Flow:
+    """A service made of Executors.
+
+    Example:
+        >>> flow = Flow().add(uses=MyExecutor, uses_with={"device": "cpu"})
+        >>> with flow:
+        ...     docs = flow.post(on="/encode", inputs=[Document(text="hello")])
+
+    Args:
+        protocol: Public protocol or protocols.
+        port: Port to listen on; a free one if not given.
+        host: Address to listen on.
+        **settings: Other fields of `dure.spec.GatewaySpec` and `dure.spec.FlowSpec`.
+
+    Raises:
+        SpecError: Unknown setting or wrong value.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self._spec = assemble(settings, [], "Flow")
+        self._supervisor: Supervisor | None = None
+        self._client: Client | None = None
+
+    # -- composing ------------------------------------------------------------------------------------------------
+
+    def add(self, *, uses: Any = Executor, name: str = "", **settings: Any) -> "Flow":
+        """Return this Flow with one more Executor.
+
+        Args:
+            uses: Class, dotted name, `.py` file, `config.yml` or bundle folder.
+            name: A Python identifier; `executor0`, `executor1`, … if not given.
+            **settings: Other fields of `dure.spec.ExecutorSpec`: `needs`, `replicas`, `uses_with`, `uses_requests`,
+                `py_modules`, `device`, `env`, `batching`, `timeout_ready_s`.
+
+        Raises:
+            SpecError: Unknown setting, wrong value, a name that is taken, a need that does not exist.
+        """
+        executors = self._spec.executors
+        path = f"executors[{len(executors)}]"
+        fields = normalised({"uses": uses, "name": name or f"executor{len(executors)}", **settings})
+        fields.setdefault("needs", [executors[-1].name] if executors else [GATEWAY])
+        return self._with([*executors, build(ExecutorSpec, fields, path)])
+
+    def needs_all(self, *, name: str = "joiner", **settings: Any) -> "Flow":
+        """Return this Flow with an Executor that takes what every branch ends in, joined by document id."""
+        needed = {source for spec in self._spec.executors for source in spec.needs or ()}
+        ends = [spec.name for spec in self._spec.executors if spec.name not in needed]
+        return self.add(name=name, needs=ends or [GATEWAY], **settings)
+
+    def _with(self, executors: list[ExecutorSpec]) -> "Flow":
+        flow = type(self).__new__(type(self))
+        flow._spec = msgspec.structs.replace(self._spec, executors=executors)
+        flow._supervisor = flow._client = None
+        order(executors)
+        return flow
+
+    @classmethod
+    def load_config(cls, source: str | Path) -> "Flow":
+        """Read a Flow from a YAML file or YAML text.
+
+        Raises:
+            SpecError: Broken YAML (file, line, column) or a wrong setting (its path).
+        """
+        spec = flow_of(source)
+        flow = cls()
+        executors: list[ExecutorSpec] = []
+        for i, one in enumerate(spec.executors):
+            needs = one.needs or ([executors[-1].name] if executors else [GATEWAY])
+            executors.append(msgspec.structs.replace(one, name=one.name or f"executor{i}", needs=needs))
+        flow._spec = msgspec.structs.replace(spec, executors=executors)
+        order(executors)
+        return flow
+
+    def save_config(self, path: str | Path | None = None) -> str:
+        """Return this Flow as YAML, and write it to `path` if one is given."""
+        text = yaml_of(self._spec)
+        if path is not None:
+            Path(path).write_text(text, encoding="utf-8")
+        return text
+
+    @property
+    def spec(self) -> FlowSpec:
+        """The settings."""
+        return self._spec
+
+    def __eq__(self, other: object) -> bool:
+        return self._spec == other._spec if isinstance(other, Flow) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # it is compared by its settings, which hold dicts
+
+    def __repr__(self) -> str:
+        return f"<Flow {' '.join(spec.name for spec in self._spec.executors) or 'without Executors'}>"
+
+    # -- running --------------------------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Start the gateway and all workers; return when every one is ready.
+
+        Raises:
+            StartFailed: A process did not become ready; `__cause__` is its own exception.
+            DureError: What a worker says is wrong with its settings (SpecError, DeviceNotFound, …).
+        """
+        if self._supervisor is not None:
+            raise BackendError("this Flow runs already")
+        spec = self._spec
+        needs = order(spec.executors)
+        workers = [(self._assignment(e, i), {**spec.env, **e.env}) for e in spec.executors for i in range(e.replicas)]
+        timeout_s = max((e.timeout_ready_s for e in spec.executors), default=ExecutorSpec(uses="").timeout_ready_s)
+        supervisor = Supervisor(GatewayAssignment(needs=needs, spec=spec.gateway), workers, timeout_s)
+        supervisor.start()
+        self._supervisor = supervisor
+        self._client = Client(self.host, self.port)
+        self._announce()
+        return self
+
+    def _assignment(self, spec: ExecutorSpec, replica: int) -> WorkerAssignment:
+        return WorkerAssignment(
+            sys_path=[path or os.getcwd() for path in sys.path],
+            name=spec.name,
+            replica=replica,
+            replicas=spec.replicas,
+            uses=_pickled(spec.uses, f"{spec.name}.uses"),
+            uses_with=_pickled(spec.uses_with, f"{spec.name}.uses_with"),
+            uses_requests=spec.uses_requests,
+            py_modules=[str(Path(path).resolve()) for path in spec.py_modules],
+            device=spec.device,
+            batching=spec.batching,
+            address="",
+        )
+
+    def close(self) -> None:
+        """Stop: answer what is on its way, close the Executors, end all processes."""
+        client, supervisor = self._client, self._supervisor
+        self._client = self._supervisor = None
+        if client is not None:
+            client.close()
+        if supervisor is not None:
+            try:
+                supervisor.stop()
+            except BaseException:
+                supervisor.stop(at_once=True)
+                raise
+
+    def block(self) -> None:
+        """Wait until Ctrl-C or SIGTERM; then return."""
+        self._running()
+        stop = threading.Event()
+        previous = _on_sigterm(stop)
+        try:
+            stop.wait()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            previous()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def host(self) -> str:
+        """Address the Flow listens on."""
+        return self._spec.gateway.host
+
+    @property
+    def port(self) -> int:
+        """Port the Flow listens on; the one it was given by the system once it runs."""
+        return self._supervisor.port if self._supervisor is not None else self._spec.gateway.port
+
+    @property
+    def protocol(self) -> str:
+        """Its public protocols, as shown in the banner."""
+        return ", ".join(name.upper() for name in self._spec.gateway.protocol)
+
+    def pids(self) -> dict[str, int]:
+        """Return the process ids of the gateway and of every worker, by name."""
+        self._running()
+        return {} if self._supervisor is None else self._supervisor.pids()
+
+    def _running(self) -> Client:
+        if self._client is None:
+            raise BackendError("this Flow does not run; use `with flow:` or flow.start()")
+        return self._client
+
+    def _announce(self) -> None:
+        gateway, port = self._spec.gateway, self.port
+        lines = [
+            "🎉 Flow is ready to use!",
+            f"\t🔗 Protocol: \t\t{self.protocol}",
+            f"\t🏠 Local access:\t{gateway.host}:{port}",
+        ]
+        if gateway.host not in ("127.0.0.1", "localhost", "::1"):
+            lines.append(f"\t🔒 Private network:\t{_private_address(gateway.host)}:{port}")
+        if gateway.public_address is not None:
+            lines.append(f"\t🌐 Public address:\t{gateway.public_address}:{port}")
+        get_logger(self._spec.name).info("%s", "\n".join(lines))
+
+    # -- sending --------------------------------------------------------------------------------------------------
+
+    def post(self, on: str, inputs: Inputs = None, **options: Any) -> Results | None:
+        """Send documents to an endpoint and return what came back; see `Client.post`."""
+        return self._running().post(on, inputs, **options)
+
+    def stream(self, on: str, inputs: Inputs = None, **options: Any) -> Iterator[Results]:
+        """Send documents and yield what comes back as it comes; see `Client.stream`."""
+        return self._running().stream(on, inputs, **options)
+
+
+def _pickled(value: Any, path: str) -> bytes:
+    try:
+        return cloudpickle.dumps(value)
+    except Exception as error:  # noqa: BLE001 - pickling runs code of the values
+        raise SpecError(f"{path}: cannot be handed to another process: {type(error).__name__}: {error}") from error
+
+
+def _private_address(host: str) -> str:
+    if host not in ("0.0.0.0", "::"):  # noqa: S104 - compared with, not bound
+        return host
+    # The address of the interface a packet to that network would leave by. A UDP socket that is
+    # connected sends nothing.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("10.255.255.255", 1))
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
+def _on_sigterm(stop: threading.Event) -> Any:
+    import signal
+
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    return lambda: signal.signal(signal.SIGTERM, before)
