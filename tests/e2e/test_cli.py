@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -36,6 +36,18 @@ class Shout(Executor):
         raise RuntimeError('the model is on fire')
 """
 
+SLOW = """
+import sys, time
+from dure import Executor
+
+
+class Slow(Executor):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        print('loading', file=sys.stderr, flush=True)
+        time.sleep(600)
+"""
+
 
 def dure(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([DURE, *arguments], input=given, capture_output=True, timeout=50)
@@ -45,7 +57,7 @@ def dure(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[byt
 def served(*arguments: str, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Run a `dure … up` until its banner names the port; kill it at the end if nobody else did."""
     with log.open("wb") as sink:
-        process = subprocess.Popen([DURE, *arguments], stdout=sink, stderr=subprocess.STDOUT)
+        process = subprocess.Popen([DURE, *arguments], stdout=sink, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         yield process, _port(process, log)
     finally:
@@ -67,7 +79,7 @@ def _port(process: subprocess.Popen[bytes], log: Path) -> int:
 
 
 def lines(output: bytes) -> list[dict[str, object]]:
-    return [json.loads(line) for line in output.decode().splitlines()]
+    return [json.loads(line) for line in output.decode().removesuffix("\n").split("\n")]
 
 
 @pytest.fixture(scope="module")
@@ -131,13 +143,11 @@ def test_reads_a_file_of_lines_and_one_of_json_lines(port: int, tmp_path: Path) 
     ("flag", "content", "message"),
     [
         ("--jsonl", b'{"text": "ok"}\n{"txet": "x"}\n', "line 2: document.txet"),
-        ("--jsonl", b'{"text": "ok"}\n{"text"\n', "line 2: not a JSON document"),
+        ("--jsonl", b'{"text": "ok"}\n{"text"\n', "line 2: document is not JSON"),
         ("--lines", b"ok\nok\n\xff\xfe\n", "line 3: 'utf-8' codec can't decode"),
     ],
 )
-def test_a_bad_line_is_named(
-    port: int, tmp_path: Path, flag: str, content: bytes, message: str
-) -> None:
+def test_a_bad_line_is_named(port: int, tmp_path: Path, flag: str, content: bytes, message: str) -> None:
     file = tmp_path / "bad"
     file.write_bytes(content)
 
@@ -170,21 +180,59 @@ def test_nobody_listening_is_one_message() -> None:
     assert b"Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_with_no_process_left(
-    folder: Path, tmp_path: Path, ending: signal.Signals
-) -> None:
+def _ctrl_c(pid: int) -> None:
+    os.killpg(pid, signal.SIGINT)  # as a terminal does: to every process of the command
+
+
+def _terminate(pid: int) -> None:
+    os.kill(pid, signal.SIGTERM)  # as a service manager or `docker stop` does: to the first one
+
+
+@pytest.mark.parametrize("ending", [_ctrl_c, _terminate])
+def test_a_signal_ends_it_with_no_process_left(folder: Path, tmp_path: Path, ending: Callable[[int], None]) -> None:
     uses = ("executor", "up", str(folder / "shout.py"), "--replicas", "2")
     with served(*uses, log=tmp_path / "log") as (process, _):
         family = psutil.Process(process.pid).children(recursive=True)
         assert len(family) >= 2
 
-        process.send_signal(ending)
-        process.wait(20)
+        ending(process.pid)
 
-    _, alive = psutil.wait_procs(family, timeout=5)
-    assert alive == []
+        assert process.wait(20) == 0
+    assert psutil.wait_procs(family, timeout=5)[1] == []
     assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
+
+
+def test_ctrl_c_while_it_starts_leaves_no_process(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    process = subprocess.Popen(
+        [DURE, "executor", "up", str(tmp_path / "slow.py")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    while b"loading" not in process.stderr.readline():
+        assert process.poll() is None
+    family = psutil.Process(process.pid).children(recursive=True)
+
+    _ctrl_c(process.pid)
+
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert b"Traceback" not in said
+    assert psutil.wait_procs(family, timeout=5)[1] == []
+
+
+def test_an_executor_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("import nothing_of_this_name\n")
+
+    told = dure("executor", "up", str(tmp_path / "broken.py"))
+    shown = dure("--debug", "executor", "up", str(tmp_path / "broken.py"))
+
+    assert (told.returncode, shown.returncode) == (1, 1)
+    assert b"ModuleNotFoundError: No module named 'nothing_of_this_name'" in told.stderr
+    assert b"Traceback" not in told.stderr
+    assert b'broken.py", line 1' in shown.stderr
 
 
 def test_a_setting_the_executor_does_not_know(folder: Path) -> None:

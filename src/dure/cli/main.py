@@ -46,11 +46,13 @@ class _Root(click.Group):
 
 
 def _tell(error: DureError) -> str:
-    """Return the message of an error, with the whole traceback where it was asked for."""
+    """Return the message of an error, and tracebacks only where they were asked for."""
     message = str(error.args[0]) if error.args else type(error).__name__
+    # A child that did not start has the traceback of its own exception in its message.
+    message, _, hidden = message.partition("\n\nTraceback (most recent call last):\n")
     if os.environ.get("DURE_LOG_LEVEL", "").lower() == "debug":
         return f"{message}\n\n{''.join(traceback.format_exception(error)).rstrip()}"
-    hidden = getattr(error, "remote_traceback", "") or error.__cause__ is not None
+    hidden = hidden or getattr(error, "remote_traceback", "")
     return f"{message}\n(dure --debug … shows the traceback)" if hidden else message
 
 
