@@ -1,27 +1,25 @@
 """A list of Documents that can also be read and written by column.
 
-It is in one of two states: a list of `Document` objects, or columns (as they come off the wire) until somebody asks
-for a single document. So a method that only uses `docs.texts` and `docs.embeddings` never makes an object per row.
-Knows nothing of files (`files.py`), of neighbours (`match.py`) or of the wire (`codec.py`).
+How it holds them is told in `table.py`. Formats and nearest neighbours are thin methods here; the
+work is done in `files.py`, `arrow.py`, `dataframe.py` and `match.py`. Knows nothing of the wire.
 """
 
+import copy
 import random
 from collections.abc import Callable, Iterable, Iterator, MutableSequence, Sequence
-from typing import Any, Self, TypeAlias, overload
+from typing import Any, Self, overload
 
 import numpy as np
 
-from dure.document.document import FIELDS, Document, new_id
+from dure.document import arrow, dataframe, files, match
+from dure.document.column import Column
+from dure.document.document import Document
+from dure.document.headers import PathLike
+from dure.document.table import Table
 from dure.errors import ValidationError
-from dure.spec import suggest
-
-Column: TypeAlias = list[Any] | np.ndarray
-"""One value a row: a list (None where a row has none), or an array whose first axis is the rows."""
-
-_NOTHING: dict[str, Any] = {"text": "", "blob": b"", "uri": "", "mime_type": ""}
 
 
-class DocumentArray(MutableSequence[Document]):
+class DocumentArray(Table, MutableSequence[Document]):
     """Documents in order: list-like, and with a column accessor for each field.
 
     Args:
@@ -31,52 +29,15 @@ class DocumentArray(MutableSequence[Document]):
         ValidationError: An item is not a Document.
     """
 
-    __slots__ = ("_columns", "_documents", "_rows")
+    __slots__ = ()
 
     def __init__(self, documents: Iterable[Document] | Document = ()) -> None:
         items = [documents] if isinstance(documents, Document) else list(documents)
         for item in items:
-            if not isinstance(item, Document):
-                raise ValidationError(f"a DocumentArray holds Documents, not {type(item).__name__}: {item!r:.80}")
-        self._documents: list[Document] | None = items
-        self._columns: dict[str, Column] = {}
-        self._rows = 0
+            _checked(item)
+        self._documents, self._columns, self._rows = items, {}, 0
 
-    @classmethod
-    def from_columns(cls, rows: int, columns: dict[str, Column]) -> Self:
-        """Take over columns, each of `rows` values, without making an object per row.
-
-        Args:
-            rows: Number of documents.
-            columns: Field -> values; an id is made for every row where there is no `id` column.
-
-        Raises:
-            ValidationError: A column of another length, or of an unknown field.
-        """
-        for name, column in columns.items():
-            if name not in FIELDS:
-                raise ValidationError(f"a Document has no field {name!r}.{suggest(name, FIELDS)}")
-            if len(column) != rows:
-                raise ValidationError(f"column {name!r} has {len(column)} values for {rows} documents")
-        self = cls.__new__(cls)
-        self._documents, self._columns, self._rows = None, columns, rows
-        return self
-
-    @property
-    def is_list(self) -> bool:
-        """Whether there is an object per document already, rather than columns."""
-        return self._documents is not None
-
-    # -- a list of Documents --------------------------------------------------------------------------------------
-
-    def _list(self) -> list[Document]:
-        if self._documents is None:
-            self._documents = _documents_of(self._rows, self._columns)
-            self._columns = {}
-        return self._documents
-
-    def __len__(self) -> int:
-        return self._rows if self._documents is None else len(self._documents)
+    # -- a list of Documents -----------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Document]:
         return iter(self._list())
@@ -86,7 +47,7 @@ class DocumentArray(MutableSequence[Document]):
     @overload
     def __getitem__(self, key: slice | Sequence[int] | np.ndarray) -> "DocumentArray": ...
     def __getitem__(self, key: Any) -> Any:
-        """One document by position or id; an array of the same documents by slice, positions or mask."""
+        """One document by position or id; the same documents by slice, positions or mask."""
         documents = self._list()
         if isinstance(key, str):
             return documents[self._position(key)]
@@ -96,32 +57,43 @@ class DocumentArray(MutableSequence[Document]):
             chosen = np.asarray(key)
             if chosen.dtype == bool:
                 if chosen.shape != (len(documents),):
-                    raise ValidationError(f"a mask of shape {chosen.shape} for {len(documents)} documents")
+                    raise ValidationError(
+                        f"a mask of shape {chosen.shape} for {len(documents)} documents"
+                    )
                 chosen = np.flatnonzero(chosen)
             return DocumentArray(documents[i] for i in chosen.tolist())
         return documents[key]
 
     @overload
-    def __setitem__(self, key: int, value: Document) -> None: ...
+    def __setitem__(self, key: int | str, value: Document) -> None: ...
     @overload
     def __setitem__(self, key: slice, value: Iterable[Document]) -> None: ...
     def __setitem__(self, key: Any, value: Any) -> None:
-        documents = self._list()
-        if isinstance(key, str):
-            key = self._position(key)
-        documents[key] = list(DocumentArray(value)) if isinstance(key, slice) else DocumentArray(value)[0]
+        if isinstance(key, slice):
+            self._list()[key] = DocumentArray(value)._list()
+        else:
+            position = self._position(key) if isinstance(key, str) else key
+            self._list()[position] = _checked(value)
 
-    def __delitem__(self, key: Any) -> None:
-        documents = self._list()
-        del documents[self._position(key) if isinstance(key, str) else key]
+    def __delitem__(self, key: int | str | slice) -> None:
+        del self._list()[self._position(key) if isinstance(key, str) else key]
 
     def insert(self, index: int, value: Document) -> None:
         """Put a Document before position `index`."""
-        self._list().insert(index, DocumentArray(value)[0])
+        self._list().insert(index, _checked(value))
+
+    def append(self, value: Document) -> None:
+        """Put a Document at the end."""
+        self._list().append(_checked(value))
+
+    def extend(self, values: Iterable[Document]) -> None:
+        """Put Documents at the end; all, or none if one of them is not a Document."""
+        self._list().extend(DocumentArray(values)._list())
 
     def __contains__(self, item: object) -> bool:
+        """Whether there is such a Document, or one with this id."""
         if isinstance(item, str):
-            return any(document.id == item for document in self._list())
+            return item in self.column("id")
         return item in self._list()
 
     def __add__(self, other: Iterable[Document]) -> "DocumentArray":
@@ -149,10 +121,16 @@ class DocumentArray(MutableSequence[Document]):
 
     def shuffle(self, seed: int | None = None) -> "DocumentArray":
         """Return the same documents in a random order, the same one for the same seed."""
-        return DocumentArray(random.Random(seed).sample(self._list(), len(self)))
+        return self.sample(len(self), seed)
 
     def sample(self, k: int, seed: int | None = None) -> "DocumentArray":
-        """Return `k` of the documents, drawn without replacement."""
+        """Return `k` of the documents, drawn without replacement.
+
+        Raises:
+            ValidationError: There are not as many.
+        """
+        if not 0 <= k <= len(self):
+            raise ValidationError(f"a sample of {k} cannot be drawn from {len(self)} documents")
         return DocumentArray(random.Random(seed).sample(self._list(), k))
 
     def batch(self, batch_size: int) -> Iterator["DocumentArray"]:
@@ -170,8 +148,8 @@ class DocumentArray(MutableSequence[Document]):
         """Return the documents at a path in one flat array.
 
         Args:
-            path: "r" for these documents, "c" for their chunks, "m" for their matches; letters are steps ("cm": the
-                matches of the chunks), a comma unites paths ("r,c").
+            path: "r" for these documents, "c" for their chunks, "m" for their matches; letters are
+                steps ("cm": the matches of the chunks), a comma unites paths ("r,c").
 
         Raises:
             ValidationError: Another letter in `path`.
@@ -181,7 +159,10 @@ class DocumentArray(MutableSequence[Document]):
             level = self._list()
             for step in steps.strip():
                 if step not in "rcm":
-                    raise ValidationError(f"path {path!r}: {step!r} is no step; use r (these), c (chunks), m (matches)")
+                    raise ValidationError(
+                        f"path {path!r}: {step!r} is no step; use r (these), c (chunks), m"
+                        " (matches)"
+                    )
                 if step != "r":
                     inside = "chunks" if step == "c" else "matches"
                     level = [d for parent in level for d in getattr(parent, inside)]
@@ -190,45 +171,56 @@ class DocumentArray(MutableSequence[Document]):
 
     traverse_flat = traverse
 
-    # -- columns --------------------------------------------------------------------------------------------------
+    def match(
+        self,
+        other: "DocumentArray",
+        *,
+        metric: match.Metric = "cosine",
+        limit: int = 20,
+        exclude_self: bool = False,
+        batch_size: int | None = None,
+    ) -> None:
+        """Find the nearest of other documents for each of these, by embedding.
 
-    def column(self, name: str) -> Column:
-        """Return one field of every document: an array for tensors and embeddings of one shape, else a list.
+        Sets `matches` of every document to copies of those found, the nearest first, each with its
+        score under the metric's name. The copies share the content of the originals, which stay
+        as they are, and have no matches of their own.
 
-        Raises:
-            ValidationError: No such field.
-        """
-        if name not in FIELDS:
-            raise ValidationError(f"a Document has no field {name!r}.{suggest(name, FIELDS)}")
-        if self._documents is not None:
-            values = [getattr(document, name) for document in self._documents]
-            return stack(values) if name in ("tensor", "embedding") else values
-        column = self._columns.get(name)
-        if column is None and name in ("tensor", "embedding"):
-            return [None] * self._rows
-        if column is None or _has_gaps(column):
-            if name not in _NOTHING:
-                return [getattr(document, name) for document in self._list()]
-            empty = _NOTHING[name]
-            return [empty if v is None else v for v in column or [None] * self._rows]
-        return column
-
-    def set_column(self, name: str, values: Any) -> None:
-        """Set one field of every document; `values` has one value a document.
+        Args:
+            other: Where to look; may be this array itself.
+            metric: "cosine" (the similarity, from -1 to 1; 0 for a vector of zeros) and "dot": the
+                greatest scores are nearest; "euclidean" and "sqeuclidean": the least.
+            limit: Most matches of a document. Equally near ones come in the order of `other`.
+            exclude_self: Leave out documents with the same id.
+            batch_size: Documents compared with all others at once; chosen to use some 16 MiB if
+                not given.
 
         Raises:
-            ValidationError: Another number of values than documents, or no such field.
+            ValidationError: A document without embedding, embeddings that cannot be compared, or a
+                metric, limit or batch_size that there is not.
         """
-        if name not in FIELDS:
-            raise ValidationError(f"a Document has no field {name!r}.{suggest(name, FIELDS)}")
-        column: Column = as_array(values) if name in ("tensor", "embedding") else list(values)
-        if len(column) != len(self):
-            raise ValidationError(f"{len(column)} values of {name!r} for {len(self)} documents")
-        if self._documents is None:
-            self._columns[name] = column
-        else:
-            for document, value in zip(self._documents, column, strict=True):
-                setattr(document, name, value)
+        excluded = None
+        if exclude_self:
+            places: dict[str, list[int]] = {}
+            for i, id_ in enumerate(other.ids):
+                places.setdefault(id_, []).append(i)
+            excluded = [places.get(id_, []) for id_ in self.ids]
+        found = match.nearest(
+            match.vectors(self.column("embedding"), "documents"),
+            match.vectors(other.column("embedding"), "other documents"),
+            metric=metric,
+            limit=limit,
+            excluded=excluded,
+            batch_size=batch_size,
+        )
+        candidates = other._list()
+        for document, (rows, scores) in zip(self._list(), found, strict=True):
+            document.matches = DocumentArray(
+                _scored(candidates[row], metric, score)
+                for row, score in zip(rows, scores, strict=True)
+            )
+
+    # -- columns -----------------------------------------------------------------------------
 
     def get_attributes(self, *names: str) -> list[Any]:
         """Return one list for one name, a list of lists for several."""
@@ -246,7 +238,10 @@ class DocumentArray(MutableSequence[Document]):
 
     @property
     def embeddings(self) -> Any:
-        """All embeddings as one array `(n, dim)`; a list where they differ in shape; None if no document has one."""
+        """All embeddings as one array `(n, dim)`.
+
+        A list where they differ in shape or some are missing; None if no document has one.
+        """
         return _or_none(self.column("embedding"))
 
     @embeddings.setter
@@ -255,7 +250,7 @@ class DocumentArray(MutableSequence[Document]):
 
     @property
     def tensors(self) -> Any:
-        """All tensors as one array `(n, …)`; a list where they differ in shape; None if no document has one."""
+        """All tensors as one array `(n, …)`; else as `embeddings`."""
         return _or_none(self.column("tensor"))
 
     @tensors.setter
@@ -285,44 +280,72 @@ class DocumentArray(MutableSequence[Document]):
         """Every document's id."""
         return list(self.column("id"))
 
-    def columns(self) -> dict[str, Column]:
-        """Return the fields that any document has set, each with one value a document (None where it has none)."""
-        if self._documents is None:
-            if "id" not in self._columns:
-                self._columns["id"] = [new_id() for _ in range(self._rows)]
-            return self._columns
-        stored = [document.__dict__ for document in self._documents]
-        names = set().union(*stored)
-        columns: dict[str, Column] = {}
-        for name in FIELDS:
-            if name in names:
-                values = [fields.get(name) for fields in stored]
-                columns[name] = stack(values) if name in ("tensor", "embedding") else values
-        return columns
+    # -- formats -----------------------------------------------------------------------------
+
+    @classmethod
+    def from_jsonl(cls, path: PathLike, *, encoding: str = "utf-8") -> Self:
+        """Read a JSON-lines file; `files.read_jsonl` tells how, and yields from larger ones."""
+        return cls(files.read_jsonl(path, encoding=encoding))
+
+    def to_jsonl(self, path: PathLike) -> None:
+        """Write a document per line as JSON in UTF-8; see `files.write_jsonl`."""
+        files.write_jsonl(path, self)
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: PathLike,
+        *,
+        text: str | None = "text",
+        names: Sequence[str] | None = None,
+        delimiter: str = ",",
+        quoted: bool = True,
+        encoding: str = "utf-8",
+    ) -> Self:
+        """Read a CSV file; `files.read_csv` tells how, and yields from larger ones."""
+        rows = files.read_csv(
+            path, text=text, names=names, delimiter=delimiter, quoted=quoted, encoding=encoding
+        )
+        return cls(rows)
+
+    def to_csv(self, path: PathLike, *, delimiter: str = ",", encoding: str = "utf-8") -> None:
+        """Write a row per document, so that `from_csv` makes equal ones; see `files.write_csv`."""
+        files.write_csv(path, self, delimiter=delimiter, encoding=encoding)
+
+    @classmethod
+    def from_arrow(cls, table: Any, *, text: str | None = "text") -> Self:
+        """Make documents of a `pyarrow.Table`; see `arrow.from_table`."""
+        return cls.from_columns(*arrow.from_table(table, text))
+
+    def to_arrow(self) -> Any:
+        """Return a `pyarrow.Table`; see `arrow.to_table`."""
+        return arrow.to_table({"id": self.ids, "text": self.texts, **self.columns()})
+
+    @classmethod
+    def from_parquet(cls, path: PathLike, *, text: str | None = "text") -> Self:
+        """Read a Parquet file; columns are read as by `from_arrow`."""
+        return cls.from_arrow(arrow.read_parquet(path), text=text)
+
+    def to_parquet(self, path: PathLike) -> None:
+        """Write the table of `to_arrow` as a Parquet file."""
+        arrow.write_parquet(path, self.to_arrow())
+
+    @classmethod
+    def from_dataframe(cls, frame: Any, *, text: str | None = "text") -> Self:
+        """Make documents of a `pandas.DataFrame`; see `dataframe.from_frame`."""
+        return cls.from_columns(*dataframe.from_frame(frame, text))
+
+    def to_dataframe(self) -> Any:
+        """Return a `pandas.DataFrame`; see `dataframe.to_frame`."""
+        return dataframe.to_frame({"id": self.ids, **self.columns(), "text": self.texts})
 
 
-def as_array(values: Any) -> Column:
-    """Return numbers, an array or a list of arrays as one array where they have one shape, else as a list."""
-    if isinstance(values, np.ndarray):
-        return values
-    if hasattr(values, "__array__"):
-        return np.asarray(values)
-    return stack(list(values))
-
-
-def stack(values: list[Any]) -> Column:
-    """Return `(n, …)` if every value is there with one shape and type, else a list of arrays and None."""
-    arrays = [v if v is None or isinstance(v, np.ndarray) else np.asarray(v) for v in values]
-    if not arrays or any(a is None for a in arrays):
-        return arrays
-    first = arrays[0]
-    if all(a.shape == first.shape and a.dtype == first.dtype for a in arrays):
-        return np.stack(arrays)
-    return arrays
-
-
-def _has_gaps(column: Column) -> bool:
-    return isinstance(column, list) and any(value is None for value in column)
+def _checked(item: Any) -> Document:
+    if not isinstance(item, Document):
+        raise ValidationError(
+            f"a DocumentArray holds Documents, not {type(item).__name__}: {item!r:.80}"
+        )
+    return item
 
 
 def _or_none(column: Column) -> Any:
@@ -331,15 +354,8 @@ def _or_none(column: Column) -> Any:
     return column
 
 
-def _documents_of(rows: int, columns: dict[str, Column]) -> list[Document]:
-    make = Document.__new__
-    documents = [make(Document) for _ in range(rows)]
-    for name, column in columns.items():
-        if _has_gaps(column):
-            for document, value in zip(documents, column, strict=True):
-                if value is not None:
-                    setattr(document, name, value)
-        else:
-            for document, value in zip(documents, column, strict=True):
-                setattr(document, name, value)
-    return documents
+def _scored(original: Document, metric: str, score: float) -> Document:
+    found = copy.copy(original)
+    vars(found).pop("matches", None)
+    found.scores = {**vars(original).get("scores", {}), metric: score}
+    return found

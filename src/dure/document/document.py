@@ -1,24 +1,33 @@
-"""One record: a text, bytes, a tensor, with an embedding, tags, scores, and documents inside or matched.
+"""One record: text, bytes, a tensor, an embedding, tags, scores, and documents inside or matched.
 
-An unset field costs nothing: it is not stored, and reads as its empty value. Knows nothing of arrays of documents
-beyond making empty ones, and nothing of the wire.
+An unset field costs nothing: it is not stored, and reads as its empty value. Knows nothing of
+arrays of documents beyond making them, and nothing of the wire.
 """
 
+import base64
 import itertools
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-import msgspec
+import numpy as np
 
+from dure.document import plain, tensors
 from dure.errors import ValidationError
 from dure.spec import suggest
 
 if TYPE_CHECKING:
     from dure.document.array import DocumentArray
 
-FIELDS = ("id", "text", "blob", "tensor", "embedding", "tags", "scores", "uri", "mime_type", "chunks", "matches")
-"""Every field of a Document, in the order they are written in."""
+TEXTS = frozenset(("id", "text", "uri", "mime_type"))
+ARRAYS = frozenset(("tensor", "embedding"))
+DICTS = frozenset(("tags", "scores"))
+NESTED = frozenset(("chunks", "matches"))
+FIELDS = (
+    *("id", "text", "blob", "tensor", "embedding"),
+    *("tags", "scores", "uri", "mime_type", "chunks", "matches"),
+)
+"""Every field of a Document, in the order they are written; the sets above say what each holds."""
 
 _prefix = os.urandom(10).hex()
 _count = itertools.count()
@@ -34,7 +43,7 @@ os.register_at_fork(after_in_child=_restart_ids)
 
 
 def new_id() -> str:
-    """Return an id that no other document has: 80 random bits of this process, and a running number."""
+    """Return an id no other document has: 80 random bits of this process, and a running number."""
     return f"{_prefix}{next(_count):08x}"
 
 
@@ -47,7 +56,7 @@ class Document:
         blob: Raw bytes, for example of an image file.
         tensor: The content as an array.
         embedding: The vector a model made of it, usually `(dim,) float32`.
-        tags: Plain values under text keys. Types are kept: an int comes back an int.
+        tags: Plain values (what JSON has) under text keys. They keep their types: an int stays one.
         scores: Name -> number, for example `{"cosine": 0.93}`.
         uri: Where the content comes from. Never fetched by dure.
         mime_type: Media type of the content.
@@ -55,7 +64,7 @@ class Document:
         matches: Documents found for this one.
 
     Raises:
-        ValidationError: `text` is not text, or `blob` not bytes.
+        ValidationError: A value of another type than its field holds.
     """
 
     id: str
@@ -70,7 +79,7 @@ class Document:
     chunks: "DocumentArray"
     matches: "DocumentArray"
 
-    def __init__(  # noqa: PLR0913 - one argument a field
+    def __init__(  # noqa: C901, PLR0912, PLR0913 - a loop over the fields takes twice as long
         self,
         text: str | None = None,
         *,
@@ -85,42 +94,43 @@ class Document:
         chunks: Any = None,
         matches: Any = None,
     ) -> None:
-        self.id = f"{_prefix}{next(_count):08x}" if id is None else id
+        if id is None:
+            self.id = f"{_prefix}{next(_count):08x}"
+        else:
+            self.id = _typed("id", id, str)
         if text is not None:
-            if not isinstance(text, str):
-                raise ValidationError(f"text must be a str, not {type(text).__name__}: {text!r:.80}")
-            self.text = text
+            self.text = text if isinstance(text, str) else _typed("text", text, str)
         if blob is not None:
-            if not isinstance(blob, bytes | bytearray | memoryview):
-                raise ValidationError(f"blob must be bytes, not {type(blob).__name__}: {blob!r:.80}")
-            self.blob = bytes(blob)
+            self.blob = bytes(_typed("blob", blob, bytes | bytearray | memoryview))
         if tensor is not None:
             self.tensor = tensor
         if embedding is not None:
             self.embedding = embedding
         if tags is not None:
-            self.tags = tags
+            self.tags = _typed("tags", tags, dict)
         if scores is not None:
-            self.scores = scores
+            self.scores = _typed("scores", scores, dict)
         if uri is not None:
-            self.uri = uri
+            self.uri = _typed("uri", uri, str)
         if mime_type is not None:
-            self.mime_type = mime_type
+            self.mime_type = _typed("mime_type", mime_type, str)
         if chunks is not None:
             self.chunks = _array(chunks)
         if matches is not None:
             self.matches = _array(matches)
 
     def __getattr__(self, name: str) -> Any:
-        """Make the empty value of a field that holds other values, the first time it is looked at."""
-        if name in ("tags", "scores"):
+        """Make the empty value of a field that holds others, the first time it is looked at."""
+        if name in DICTS:
             value: Any = {}
-        elif name in ("chunks", "matches"):
+        elif name in NESTED:
             value = _array(())
         elif name == "id":
             value = new_id()
         else:
-            raise AttributeError(f"a Document has no field {name!r}.{suggest(name, FIELDS)}")
+            # Libraries probe for dozens of special names; looking for a near one each time is slow.
+            near = "" if name.startswith("_") else suggest(name, FIELDS)
+            raise AttributeError(f"a Document has no field {name!r}.{near}")
         self.__dict__[name] = value
         return value
 
@@ -129,99 +139,130 @@ class Document:
         return f"<Document {shown}>"
 
     def __eq__(self, other: object) -> bool:
-        """Same id and same content; arrays are compared element by element."""
+        """Same id and same content; a field that is unset equals an empty one."""
         if not isinstance(other, Document):
             return NotImplemented
-        mine, theirs = self.to_dict(), other.to_dict()
-        return mine == theirs
+        mine, theirs = self.__dict__, other.__dict__
+        return all(_same(mine.get(name), theirs.get(name)) for name in (*mine, *theirs))
 
     __hash__ = None  # type: ignore[assignment]  # documents change
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields that are set as plain values: arrays as nested lists, `blob` as bytes."""
+        """Return the fields that are set as plain values, of which `from_dict` makes an equal one.
+
+        Arrays become nested lists (where a list would be read as another type: a dict with dtype,
+        shape and data); `blob` stays bytes.
+
+        Raises:
+            ValidationError: Tags that are not plain, arrays that do not hold numbers, or a document
+                that contains itself.
+        """
+        try:
+            return self._to_dict()
+        except RecursionError as error:
+            raise ValidationError(f"document {self.id} contains itself") from error
+
+    def _to_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for name in FIELDS:
             value = self.__dict__.get(name)
-            if value is None or (name != "id" and hasattr(value, "__len__") and len(value) == 0):
-                continue
-            if name in ("tensor", "embedding"):
-                value = _plain(value)
-            elif name in ("chunks", "matches"):
-                value = [document.to_dict() for document in value]
-            out[name] = value
+            at = f"{name} of document {self.id!r:.60}"
+            if name in ARRAYS:
+                if value is not None:
+                    is_embedding = name == "embedding"
+                    out[name] = tensors.to_plain(value, at, always_float32=is_embedding)
+            elif value:
+                if name in NESTED:
+                    value = [document._to_dict() for document in value]
+                elif name in DICTS:
+                    plain.check(value, at)
+                out[name] = value
         return out
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> "Document":
-        """Make a Document of plain values: lists of numbers become arrays, `blob` may be base64 text.
+    def from_dict(cls, fields: Mapping[str, Any], *, at: str = "document") -> Self:
+        """Make a Document of plain values.
+
+        Lists of numbers become float32 arrays (`tensor`: int64 if all are whole numbers); `blob`
+        may be base64 text.
+
+        Args:
+            fields: Field -> value.
+            at: What this is, for messages, for example a file and a line.
 
         Raises:
-            ValidationError: Unknown field (with the nearest known one) or a value that does not fit it.
+            ValidationError: An unknown field, or a value that does not fit its field.
         """
-        return _document_of(fields, "document")
-
-    def to_json(self) -> str:
-        """Return one line of JSON; `blob` is base64, arrays are nested lists of numbers."""
-        try:
-            return msgspec.json.encode(self.to_dict()).decode()
-        except (TypeError, OverflowError, ValueError) as error:
-            raise ValidationError(f"document {self.id} does not fit into JSON: {error}") from error
+        if not isinstance(fields, Mapping):
+            raise ValidationError(
+                f"{at} must be an object with fields of a Document, not {fields!r:.80}"
+            )
+        return cls(
+            **{name: cls._read(name, value, f"{at}.{name}") for name, value in fields.items()}
+        )
 
     @classmethod
-    def from_json(cls, line: str | bytes) -> "Document":
-        """Make a Document of a JSON object.
-
-        Raises:
-            ValidationError: Not JSON, not an object, an unknown field or a value that does not fit it.
-        """
-        try:
-            fields = msgspec.json.decode(line)
-        except msgspec.DecodeError as error:
-            raise ValidationError(f"not a JSON document: {error}: {line!r:.80}") from error
-        return _document_of(fields, "document")
-
-
-def _document_of(fields: Any, path: str) -> Document:
-    if not isinstance(fields, Mapping):
-        raise ValidationError(f"{path} must be an object with the fields of a Document, not {fields!r:.80}")
-    values: dict[str, Any] = dict(fields)
-    for name, value in values.items():
-        at = f"{path}.{name}"
+    def _read(cls, name: str, value: Any, at: str) -> Any:
         if name not in FIELDS:
             raise ValidationError(f"{at}: a Document has no field {name!r}.{suggest(name, FIELDS)}")
-        if name in ("text", "id", "uri", "mime_type") and not isinstance(value, str):
+        if name in TEXTS and not isinstance(value, str):
             raise ValidationError(f"{at} must be a text, not {value!r:.80}")
-        if name in ("tags", "scores") and not isinstance(value, dict):
+        if name in DICTS and not isinstance(value, dict):
             raise ValidationError(f"{at} must be an object, not {value!r:.80}")
-        if name in ("tensor", "embedding"):
-            values[name] = _numbers(value, at)
-        elif name in ("chunks", "matches"):
-            values[name] = [_document_of(inner, f"{at}[{i}]") for i, inner in enumerate(value)]
-        elif name == "blob" and isinstance(value, str):
-            values[name] = _base64(value, at)
-    return Document(**values)
+        if name in ARRAYS:
+            return tensors.from_plain(value, at, always_float32=name == "embedding")
+        if name in NESTED:
+            if not isinstance(value, list | tuple):
+                raise ValidationError(f"{at} must be a list of documents, not {value!r:.80}")
+            return [cls.from_dict(inner, at=f"{at}[{i}]") for i, inner in enumerate(value)]
+        if name == "blob" and isinstance(value, str):
+            return _base64(value, at)
+        return value
+
+    def to_json(self) -> str:
+        """Return one line of JSON: the fields of `to_dict`, with `blob` in base64.
+
+        Raises:
+            ValidationError: As `to_dict`, and what JSON lacks: NaN, infinity, lone surrogates.
+        """
+        return plain.to_json(self.to_dict(), f"document {self.id!r:.60}")
+
+    @classmethod
+    def from_json(cls, line: str | bytes, *, at: str = "document") -> Self:
+        """Make a Document of a JSON object; `at` is what this is, for messages.
+
+        Raises:
+            ValidationError: Not a JSON object, or as `from_dict`.
+        """
+        try:
+            return cls.from_dict(plain.from_json(line, at), at=at)
+        except RecursionError as error:
+            raise ValidationError(f"{at}: documents are nested too deeply") from error
 
 
-def _numbers(value: Any, at: str) -> Any:
-    import numpy as np
+def _typed(name: str, value: Any, kind: Any) -> Any:
+    if isinstance(value, kind):
+        return value
+    wanted = getattr(kind, "__name__", "bytes")
+    raise ValidationError(f"{name} must be {wanted}, not {type(value).__name__}: {value!r:.80}")
 
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ValidationError(f"{at} must be numbers in a regular shape: {error}") from error
-    if array.dtype.kind not in "biufc":
-        raise ValidationError(f"{at} must be numbers, not {value!r:.80}")
-    return array.astype(np.float32) if array.dtype == np.float64 else array
+
+def _same(mine: Any, theirs: Any) -> bool:
+    if hasattr(mine, "shape") or hasattr(theirs, "shape"):
+        if mine is None or theirs is None:
+            return False
+        one, other = np.asarray(mine), np.asarray(theirs)
+        return np.array_equal(
+            one, other, equal_nan=one.dtype.kind in "fc" and other.dtype.kind in "fc"
+        )
+    return bool(mine == theirs) or not (mine or theirs)
 
 
 def _base64(value: str, at: str) -> bytes:
-    import base64
-    import binascii
-
     try:
         return base64.b64decode(value, validate=True)
-    except binascii.Error as error:
-        raise ValidationError(f"{at} must be base64: {error}") from error
+    except ValueError as error:
+        raise ValidationError(f"{at} must be base64: {error}: {value!r:.80}") from error
 
 
 def _array(documents: Any) -> "DocumentArray":
@@ -230,11 +271,7 @@ def _array(documents: Any) -> "DocumentArray":
     return documents if isinstance(documents, DocumentArray) else DocumentArray(documents)
 
 
-def _plain(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else value
-
-
 def _short(value: Any) -> str:
     shape = getattr(value, "shape", None)
-    text = f"array{tuple(shape)}" if shape is not None else repr(value)
+    text = repr(value) if shape is None else f"array{tuple(shape)}"
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,14 +1,18 @@
-"""Put arrays of documents one after the other, take them apart again, and join branches of a Flow.
+"""Put arrays of documents one after the other, take them apart again, join branches of a Flow.
 
 Works on columns where it can. Knows nothing of requests: counts and order are the caller's.
 """
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 
-from dure.document.array import Column, DocumentArray
+from dure.document.array import DocumentArray
+from dure.document.column import Column
+from dure.document.document import DICTS, Document
 from dure.errors import ValidationError
 
 
@@ -18,9 +22,10 @@ def concatenate(arrays: Sequence[DocumentArray]) -> DocumentArray:
         return arrays[0]
     if any(array.is_list for array in arrays):
         return DocumentArray(document for array in arrays for document in array)
-    parts = [array.columns() for array in arrays]
+    filled = [array for array in arrays if len(array)]
+    parts = [array.columns() for array in filled]
+    counts = [len(array) for array in filled]
     names = dict.fromkeys(name for part in parts for name in part)
-    counts = [len(array) for array in arrays]
     columns = {name: _joined([part.get(name) for part in parts], counts) for name in names}
     return DocumentArray.from_columns(sum(counts), columns)
 
@@ -29,7 +34,7 @@ def _joined(columns: list[Column | None], counts: list[int]) -> Column:
     arrays = [column for column in columns if isinstance(column, np.ndarray)]
     if len(arrays) == len(columns) and len({(a.dtype, a.shape[1:]) for a in arrays}) == 1:
         return np.concatenate(arrays)
-    values: Column = []
+    values: list[Any] = []
     for column, count in zip(columns, counts, strict=True):
         values.extend([None] * count if column is None else column)
     return values
@@ -41,7 +46,7 @@ def split(documents: DocumentArray, counts: Sequence[int]) -> list[DocumentArray
     Raises:
         ValidationError: The counts do not add up to the number of documents.
     """
-    if sum(counts) != len(documents):
+    if sum(counts) != len(documents) or min(counts, default=0) < 0:
         raise ValidationError(f"{len(documents)} documents cannot be split into {list(counts)}")
     if len(counts) == 1:
         return [documents]
@@ -57,16 +62,37 @@ def split(documents: DocumentArray, counts: Sequence[int]) -> list[DocumentArray
 
 
 def join(branches: Sequence[DocumentArray]) -> DocumentArray:
-    """Join what several branches of a Flow made of the same documents.
+    """Join what several branches of a Flow made of the same documents, which stay as they are.
 
-    Documents with one id become one: what any branch has set is there, a later branch winning where two set the same
-    field. The order is that of the first branch, then documents only others have.
+    Documents with one id become one: what any branch has set is there. Where two have set the same
+    field the later branch wins; of tags and scores, key by key. Where a branch has several
+    documents with one id, the first is joined with the first of the others, and so on. The order is
+    that of the first branch, then documents that only others have.
     """
     if len(branches) == 1:
         return branches[0]
-    joined = {document.id: document for document in branches[0]}
-    for branch in branches[1:]:
-        for document in branch:
-            known = joined.setdefault(document.id, document)
-            known.__dict__.update(document.__dict__)
+    joined: dict[tuple[str, int], Document] = {}
+    for branch in branches:
+        for key, document in _numbered(branch):
+            known = joined.get(key)
+            if known is None:
+                joined[key] = copy.copy(document)
+            else:
+                _update(known, document)
     return DocumentArray(joined.values())
+
+
+def _numbered(branch: DocumentArray) -> Iterator[tuple[tuple[str, int], Document]]:
+    seen: dict[str, int] = {}
+    for document in branch:
+        count = seen[document.id] = seen.get(document.id, -1) + 1
+        yield (document.id, count), document
+
+
+def _update(known: Document, other: Document) -> None:
+    fields = vars(known)
+    for name, value in vars(other).items():
+        if hasattr(value, "shape"):  # an array, which has no truth
+            fields[name] = value
+        elif value:
+            fields[name] = {**fields.get(name, {}), **value} if name in DICTS else value

@@ -1,19 +1,23 @@
-"""Documents as the protobuf message `Documents` of `dure.proto`, and back: the form public gRPC clients speak.
+"""Documents as the protobuf message `Documents` of `dure.proto`, and back: for public gRPC clients.
 
 A document's unset text is "", as protobuf has no other word for it. Knows nothing of requests.
 """
 
+from math import prod
 from typing import Any
 
-import msgspec
 import numpy as np
 from google.protobuf.message import DecodeError as ProtobufError
 
 from dure.document import dure_pb2 as pb
-from dure.document.array import Column, DocumentArray
+from dure.document import plain
+from dure.document.array import DocumentArray
+from dure.document.column import Column
+from dure.document.tensors import DTYPES, portable
 from dure.errors import DecodeError, ValidationError
 
 _TEXTS = ("id", "text", "uri", "mime_type")
+_MAX_AXES = 32
 
 
 def encode(documents: DocumentArray) -> bytes:
@@ -42,18 +46,19 @@ def _write(out: pb.Documents, name: str, column: Column) -> None:
     elif name == "blob":
         out.blob.extend([b"" if v is None else v for v in column])
     elif name == "tags":
-        out.tags_json.extend([msgspec.json.encode(v or {}).decode() for v in column])
+        plain.check_each(column, name)
+        out.tags_json.extend([plain.to_json(v or {}, f"tags[{i}]") for i, v in enumerate(column)])
     elif name == "scores":
         out.scores.extend([pb.Scores(values=v or {}) for v in column])
     elif name in ("chunks", "matches"):
-        getattr(out, name).extend([pb.Documents() if v is None else message(v) for v in column])
+        getattr(out, name).extend([message(DocumentArray() if v is None else v) for v in column])
     else:
-        _write_arrays(getattr(out, name), column)
+        _write_arrays(name, getattr(out, name), column)
 
 
-def _write_arrays(out: pb.Tensors, column: Column) -> None:
-    if isinstance(column, np.ndarray) and column.ndim:
-        array = _portable(column)
+def _write_arrays(name: str, out: pb.Tensors, column: Column) -> None:
+    if isinstance(column, np.ndarray):
+        array = portable(column, name)
         out.dtype, out.data = array.dtype.str, array.tobytes()
         out.shape.extend(array.shape[1:])
         return
@@ -61,14 +66,9 @@ def _write_arrays(out: pb.Tensors, column: Column) -> None:
         if value is None:
             out.each.append(pb.Tensor(unset=True))
         else:
-            array = _portable(np.asarray(value))
-            out.each.append(pb.Tensor(dtype=array.dtype.str, shape=array.shape, data=array.tobytes()))
-
-
-def _portable(array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind not in "biufc":
-        raise ValidationError(f"arrays must hold numbers, not {array.dtype}")
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+            array = portable(value, name)
+            data = array.tobytes()
+            out.each.append(pb.Tensor(dtype=array.dtype.str, shape=array.shape, data=data))
 
 
 def decode(payload: bytes | bytearray | memoryview) -> DocumentArray:
@@ -86,7 +86,14 @@ def decode(payload: bytes | bytearray | memoryview) -> DocumentArray:
 
 
 def documents_of(found: pb.Documents) -> DocumentArray:
-    """Return the documents of a message."""
+    """Return the documents of a message.
+
+    Raises:
+        DecodeError: Numbers, shapes or tags that are none.
+        ValidationError: Lists of another length than there are documents.
+    """
+    if found.rows > found.ByteSize():  # else nothing would bound it: every list may be empty
+        raise DecodeError(f"{found.rows} documents do not fit into {found.ByteSize()} bytes")
     columns: dict[str, Column] = {}
     for name in (*_TEXTS, "blob"):
         values: list[Any] = list(getattr(found, name))
@@ -107,10 +114,7 @@ def documents_of(found: pb.Documents) -> DocumentArray:
 
 
 def _tags(text: str) -> dict[str, Any]:
-    try:
-        value = msgspec.json.decode(text) if text else {}
-    except msgspec.DecodeError as error:
-        raise DecodeError(f"tags_json: {error}: {text!r:.60}") from error
+    value = plain.from_json(text, "tags_json") if text else {}
     if not isinstance(value, dict):
         raise DecodeError(f"tags_json: must be an object, not {text!r:.60}")
     return value
@@ -123,14 +127,11 @@ def _read_arrays(name: str, found: pb.Tensors, rows: int) -> Column:
 
 
 def _array(name: str, dtype: str, shape: list[int], data: bytes) -> np.ndarray:
-    try:
-        kind = np.dtype(dtype)
-    except TypeError as error:
-        raise DecodeError(f"{name}: {dtype!r:.40} is no number type") from error
-    count = 1
-    for n in shape:
-        count *= n
-    if kind.kind not in "biufc" or len(shape) > 32 or count * kind.itemsize != len(data):
+    number = DTYPES.get(dtype)
+    if number is None or len(shape) > _MAX_AXES or prod(shape) * number.itemsize != len(data):
         raise DecodeError(f"{name}: shape {shape} of {dtype!r:.40} does not fit {len(data)} bytes")
-    # Through a bytearray, so that who gets the array may write into it.
-    return np.frombuffer(bytearray(data), kind).reshape(shape)
+    try:
+        # Through a bytearray, so that who gets the array may write into it.
+        return np.frombuffer(bytearray(data), number).reshape(shape)
+    except ValueError as error:  # an axis of 0 beside one that no array can have
+        raise DecodeError(f"{name}: {shape} is no shape: {error}") from error

@@ -1,0 +1,121 @@
+"""Plain values: what tags may hold, and values as JSON text.
+
+Plain are None, bool, int, float, str, and lists and dicts of them with text keys: what JSON has.
+Whatever else a serialiser would turn into one of these without a word is refused. Knows nothing of
+documents.
+"""
+
+from collections.abc import Iterable
+from types import NoneType
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from dure.errors import ValidationError
+
+_SCALARS = frozenset((NoneType, bool, int, float, str))
+
+
+def check(value: Any, at: str) -> None:
+    """Refuse values that would arrive as something else.
+
+    Tuples arrive as lists, numpy's numbers and arrays as numbers and lists of them.
+
+    Args:
+        value: For example the tags of a document.
+        at: Where it stands, for messages.
+
+    Raises:
+        ValidationError: A value that is not plain; the message has its path.
+    """
+    try:
+        _check(value, at)
+    except RecursionError as error:
+        raise ValidationError(f"{at} is nested too deeply, or contains itself") from error
+
+
+def check_each(rows: Iterable[dict[str, Any] | None], name: str) -> None:
+    """Refuse values that would arrive as something else, in the tags (or scores) of documents.
+
+    Raises:
+        ValidationError: A value that is not plain; the message has the document and the path.
+    """
+    filled = [row for row in rows if row]
+    keys = {type(key) for row in filled for key in row}
+    kinds = {type(value) for row in filled for value in row.values()}
+    if keys <= {str} and kinds <= _SCALARS:
+        return
+    for i, row in enumerate(rows):
+        check(row, f"{name} of document {i}")
+
+
+def _check(value: Any, at: str) -> None:
+    if type(value) in _SCALARS:
+        return
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise ValidationError(f"{at}: keys are texts, not {key!r:.60}")
+            if type(inner) not in _SCALARS:
+                _check(inner, f"{at}[{key!r}]")
+    elif isinstance(value, list | tuple):
+        for i, inner in enumerate(value):
+            if type(inner) not in _SCALARS:
+                _check(inner, f"{at}[{i}]")
+    elif not (isinstance(value, np.generic | np.ndarray) and value.dtype.kind in "biufU"):
+        raise ValidationError(
+            f"{at} is a {type(value).__name__} ({value!r:.60}), which would arrive as something"
+            " else; use texts, numbers, True, False, None, lists and dicts of them, or `blob`"
+        )
+
+
+def encode_hook(value: Any) -> Any:
+    """Turn numpy's numbers, texts and arrays into Python's, for msgspec's encoders."""
+    if isinstance(value, np.generic | np.ndarray) and value.dtype.kind in "biufU":
+        return value.tolist()
+    raise TypeError(f"a {type(value).__name__} ({value!r:.60})")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=encode_hook)
+
+
+def to_json(value: Any, at: str) -> str:
+    """Return a plain value as JSON on one line.
+
+    Raises:
+        ValidationError: NaN or infinity, which JSON does not have, or text with lone surrogates.
+    """
+    try:
+        data = _encoder.encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValidationError(f"{at} does not fit into JSON: {error}") from error
+    # NaN and infinity are written as null.
+    if b"null" in data:
+        _refuse_nan(value, at)
+    return data.decode()
+
+
+def _refuse_nan(value: Any, at: str) -> None:
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, float) and not np.isfinite(value):
+        raise ValidationError(f"{at} is {value}, which JSON does not have")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _refuse_nan(inner, f"{at}.{key}")
+    elif isinstance(value, list | tuple):
+        for i, inner in enumerate(value):
+            _refuse_nan(inner, f"{at}[{i}]")
+
+
+def from_json(text: str | bytes, at: str) -> Any:
+    """Return the plain value that JSON text holds.
+
+    Raises:
+        ValidationError: Not JSON, or not UTF-8.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise ValidationError(f"{at} is not JSON: {error}: {text!r:.80}") from error

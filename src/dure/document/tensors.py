@@ -1,0 +1,116 @@
+"""Arrays of numbers: which types can travel, and arrays as plain lists and back.
+
+Knows numpy. Knows nothing of documents, and nothing of how a column of arrays is sent.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from dure.errors import ValidationError
+
+_NAMES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+_FLOATS = ("float16", "float32", "float64")
+
+DTYPES = {
+    dtype.str: dtype
+    for dtype in (
+        np.dtype(name).newbyteorder("<") for name in (*_NAMES, *_FLOATS, "complex64", "complex128")
+    )
+}
+"""Every type of number that travels, by the name it has on the wire (`<f4`): little-endian."""
+
+_READ_AS = {"b": np.dtype(np.bool_), "i": np.dtype(np.int64), "f": np.dtype(np.float32)}
+_FLOAT32 = np.dtype(np.float32)
+
+
+def portable(value: Any, at: str) -> np.ndarray:
+    """Return an array as it travels: contiguous, little-endian, of a type that every machine knows.
+
+    Args:
+        value: An array, or what numpy makes one of.
+        at: What it is, for messages.
+
+    Raises:
+        ValidationError: No numbers, or a type of number that exists on some machines only.
+    """
+    array = np.asarray(value)
+    little = array.dtype.newbyteorder("<")
+    if little.str not in DTYPES:
+        raise ValidationError(f"{at} must hold numbers, not {array.dtype} ({array!r:.60})")
+    if array.flags.c_contiguous and array.dtype == little:
+        return array
+    return np.asarray(array, dtype=little, order="C")
+
+
+def to_plain(value: Any, at: str, *, always_float32: bool) -> Any:
+    """Return an array as lists of numbers, if `from_plain` makes the same array of them.
+
+    Any other array becomes `{"dtype": "float64", "shape": [2, 3], "data": [flat list]}`.
+
+    Args:
+        value: An array, or what numpy makes one of.
+        at: What it is, for messages.
+        always_float32: Whether lists are read as float32 whatever is in them (embeddings).
+
+    Raises:
+        ValidationError: Not numbers, or complex ones.
+    """
+    array = portable(value, at)
+    if array.dtype.kind == "c":
+        raise ValidationError(f"{at}: complex numbers cannot be written as text ({array!r:.60})")
+    expected = _FLOAT32 if always_float32 else _READ_AS.get(array.dtype.kind)
+    if array.dtype == expected and (array.size or (array.ndim == 1 and expected == _FLOAT32)):
+        return array.tolist()
+    return {"dtype": array.dtype.name, "shape": list(array.shape), "data": array.ravel().tolist()}
+
+
+def from_plain(value: Any, at: str, *, always_float32: bool) -> np.ndarray:
+    """Make an array of what `to_plain` wrote, or of any lists of numbers in a regular shape.
+
+    Lists of fractions become float32, of whole numbers int64 (float32 if `always_float32`).
+
+    Raises:
+        ValidationError: No numbers, an irregular shape, or numbers that their type cannot hold.
+    """
+    if isinstance(value, dict):
+        return _described(value, at)
+    raw = _numbers(value, at)
+    dtype = _FLOAT32 if always_float32 or not raw.size else _READ_AS.get(raw.dtype.kind, raw.dtype)
+    return _cast(raw, dtype, at)
+
+
+def _described(value: dict[str, Any], at: str) -> np.ndarray:
+    if value.keys() != {"dtype", "shape", "data"}:
+        raise ValidationError(f"{at} must have dtype, shape and data, not {', '.join(value)}")
+    name, shape = value["dtype"], value["shape"]
+    if name not in (*_NAMES, *_FLOATS):
+        raise ValidationError(f"{at}: {name!r} is no type of number, such as float32")
+    flat = _cast(_numbers(value["data"], at), np.dtype(name), at)
+    try:
+        return flat.reshape(shape)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValidationError(
+            f"{at}: {flat.size} numbers do not fit shape {shape!r:.60}"
+        ) from error
+
+
+def _numbers(value: Any, at: str) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValidationError(f"{at} must be numbers in a regular shape: {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise ValidationError(f"{at} must be numbers, not {value!r:.80}")
+    return array
+
+
+def _cast(array: np.ndarray, dtype: np.dtype[Any], at: str) -> np.ndarray:
+    if array.dtype == dtype:
+        return array
+    with np.errstate(all="ignore"):
+        cast = array.astype(dtype)
+    exact = dtype.kind == "f" or np.array_equal(cast, array)
+    if not exact or (np.isfinite(array).all() and not np.isfinite(cast).all()):
+        raise ValidationError(f"{at}: not all numbers fit into {dtype} ({array!r:.60})")
+    return cast
