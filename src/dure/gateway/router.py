@@ -150,6 +150,7 @@ class Walk:
         self._over = True
         for job in self._jobs:
             job.withdrawn = True
+        self._jobs.clear()  # a job holds this walk: without the cycle, payloads are freed at once
 
     def _visit(self, name: str) -> None:
         request = self._request
