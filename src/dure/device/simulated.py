@@ -1,8 +1,8 @@
 """Devices made of host memory that behave as gpu(0), gpu(1), … on a machine without a GPU.
 
 `DURE_SIMULATE_GPUS=2` turns them on, in this process and in those it starts; `simulated_gpus` does
-so for a block. They keep count of what lives on them, run out of memory and can be lost. They do not
-know what an array is, and prove where data lives and what moves, not how fast anything is.
+so for a block. They keep count of what lives on them, run out of memory and can be lost. They do
+not know what an array is, and prove where data lives and what moves, not how fast anything is.
 """
 
 import os

@@ -92,14 +92,23 @@ class Dispatcher:
         self._pump()
 
     def _pump(self) -> None:
-        while self._queue:
-            replica = min((r for r in self._replicas if r.free), key=lambda r: len(r.in_flight), default=None)
+        queue = self._queue
+        while queue:
+            replica = self._least_busy()
             if replica is None:
                 return
-            batch = compose(self._queue, self._max_batch_size, idle=not replica.in_flight)
+            batch = compose(queue, self._max_batch_size, idle=not replica.in_flight)
             if not batch:
                 return
             replica.send(batch)
+
+    def _least_busy(self) -> Replica | None:
+        found: Replica | None = None
+        for replica in self._replicas:
+            busy = len(replica.in_flight)
+            if busy < replica.slots and (found is None or busy < len(found.in_flight)):
+                found = replica
+        return found
 
     def _lost(self, replica: Replica) -> None:
         self._replicas.remove(replica)

@@ -43,15 +43,11 @@ class Replica:
     ) -> None:
         self.hello: WorkerHello | None = None
         self.refused: DureError | None = None
+        self.slots = 0
         self.in_flight: dict[int, list[Job]] = {}
         self._on_ready, self._on_free, self._on_lost = on_ready, on_free, on_lost
         self._last = 0
         self.connection = Connection(_MAX_FRAME_BYTES, self._on_frame, self._on_closed)
-
-    @property
-    def free(self) -> bool:
-        """Whether another batch may be sent."""
-        return self.hello is not None and len(self.in_flight) < self.hello.slots
 
     def send(self, jobs: list[Job]) -> None:
         """Send one batch."""
@@ -78,6 +74,7 @@ class Replica:
                 connection.close()
                 return
             self.hello = hello
+            self.slots = hello.slots
             self._on_ready(self)
 
     def _on_reply(self, frame: Frame) -> None:

@@ -28,8 +28,10 @@ def compose(queue: deque[Job], max_batch_size: Callable[[Job], int], *, idle: bo
     if not queue:
         return []
     first, limit = queue[0], max_batch_size(queue[0])
+    if limit == 1:
+        return [queue.popleft()]
     count, rows = 1, first.rows
-    for job in islice(queue, 1, None) if limit > 1 else ():
+    for job in islice(queue, 1, None):
         if not job.merges_with(first) or rows + job.rows > limit:
             break
         rows += job.rows
