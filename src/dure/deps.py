@@ -20,4 +20,6 @@ def require(module: str, extra: str) -> Any:
     except ImportError as error:
         if error.name is not None and error.name.partition(".")[0] != module.partition(".")[0]:
             raise  # the library is there; something that it needs itself is broken
-        raise MissingDependency(f"{module} is not installed. It comes with an extra: pip install 'dure[{extra}]'") from error
+        raise MissingDependency(
+            f"{module} is not installed. It comes with an extra: pip install 'dure[{extra}]'"
+        ) from error

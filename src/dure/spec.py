@@ -30,10 +30,10 @@ class BatchSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One Executor of a Flow: the arguments of `Flow.add`."""
 
-    uses: Annotated[
-        Any, Meta(description="class, dotted name, .py file, config.yml or bundle folder")
-    ]
-    name: Annotated[str, Meta(description="a Python identifier, unique in the Flow; executor0, executor1, … if not given")] = ""
+    uses: Annotated[Any, Meta(description="class, dotted name, .py file, config.yml or bundle folder")]
+    name: Annotated[
+        str, Meta(description="a Python identifier, unique in the Flow; executor0, executor1, … if not given")
+    ] = ""
     needs: Annotated[
         list[str] | None,
         Meta(description="names of the executors it takes its documents from (the one before, if not given)"),
@@ -42,13 +42,11 @@ class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     uses_with: Annotated[dict[str, Any], Meta(description="arguments of the Executor's constructor")] = {}
     uses_requests: Annotated[dict[str, str], Meta(description="endpoint -> method, over what the class says")] = {}
     py_modules: Annotated[list[str], Meta(description="Python files imported before `uses` is resolved")] = []
-    device: Annotated[
-        str | None, Meta(description="passed to the constructor as `device`, e.g. cpu, cuda, cuda:1")
-    ] = None
+    device: Annotated[str | None, Meta(description="passed to the constructor as `device`, e.g. cpu, cuda, cuda:1")] = (
+        None
+    )
     env: Annotated[dict[str, str], Meta(description="environment variables of the workers")] = {}
-    batching: Annotated[
-        BatchSpec | None, Meta(description="how requests are merged, over what the class says")
-    ] = None
+    batching: Annotated[BatchSpec | None, Meta(description="how requests are merged, over what the class says")] = None
     timeout_ready_s: Annotated[float, Meta(gt=0, description="seconds a worker may take to become ready")] = 600.0
 
 

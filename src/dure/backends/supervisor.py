@@ -42,7 +42,11 @@ class _Slot:
 
     @property
     def label(self) -> str:
-        return f"{self.assignment.name}/{self.assignment.replica}" if self.assignment.replicas > 1 else self.assignment.name
+        return (
+            f"{self.assignment.name}/{self.assignment.replica}"
+            if self.assignment.replicas > 1
+            else self.assignment.name
+        )
 
 
 class Supervisor:
@@ -191,12 +195,7 @@ class Supervisor:
         if gateway is None:
             return
         if message is None:
-            self._gone(gateway)
-            if self._stopping:
-                return
-            self._fail(StartFailed(f"the gateway {gateway.describe_end()}{_last_lines(gateway)}"))
-            if self._started:
-                get_logger("flow").error("the gateway %s; this Flow answers no more", gateway.describe_end())
+            self._on_gateway_end(gateway)
         elif "ready" in message:
             self.port = message["ready"]
             for slot in self._slots:
@@ -210,9 +209,16 @@ class Supervisor:
         else:
             name, replica = message["attached"]
             for slot in self._slots:
-                if (slot.assignment.name, slot.assignment.replica) == (name, replica):
-                    slot.attached = True
+                slot.attached |= (slot.assignment.name, slot.assignment.replica) == (name, replica)
             self._tell()
+
+    def _on_gateway_end(self, gateway: ChildProcess) -> None:
+        self._gone(gateway)
+        if self._stopping:
+            return
+        self._fail(StartFailed(f"the gateway {gateway.describe_end()}{_last_lines(gateway)}"))
+        if self._started:
+            get_logger("flow").error("the gateway %s; this Flow answers no more", gateway.describe_end())
 
     def _on_worker(self, slot: _Slot, message: Any) -> None:
         if message is None:
@@ -263,7 +269,10 @@ class Supervisor:
         slot.child = None
         child.close()
         if len(slot.deaths) >= _MAX_DEATHS:
-            text = f"the worker of {slot.label} died {_MAX_DEATHS} times in {_DEATHS_WINDOW_S:g} s (last: it {end}) and is given up"
+            text = (
+                f"the worker of {slot.label} died {_MAX_DEATHS} times in {_DEATHS_WINDOW_S:g} s"
+                f" (last: it {end}) and is given up"
+            )
             get_logger("flow").error("%s%s", text, _last_lines(child))
             if not any(s.child for s in self._slots if s.assignment.name == slot.assignment.name):
                 self._to_gateway({"executor": slot.assignment.name, "failed": ReplicaUnavailable(text)})

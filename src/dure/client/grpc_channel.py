@@ -43,9 +43,7 @@ def _incoming(reply: pb.ReplyEnvelope) -> Incoming:
         fields = msgspec.json.decode(reply.error.fields_json or "{}")
         error = from_wire({**fields, "code": reply.error.code, "message": reply.error.message})
         return Incoming(reply.id, error=error)
-    results = {
-        name: msgspec.msgpack.encode(msgspec.json.decode(text)) for name, text in reply.results_json.items()
-    }
+    results = {name: msgspec.msgpack.encode(msgspec.json.decode(text)) for name, text in reply.results_json.items()}
     return Incoming(reply.id, protobuf.decode(reply.documents), results=results, final=not reply.part)
 
 
@@ -71,7 +69,7 @@ class GrpcChannel:
         stream = self._channel.stream_stream(
             _METHOD, pb.RequestsEnvelope.SerializeToString, pb.RepliesEnvelope.FromString
         )
-        self._call = stream(_merged(self._outgoing))
+        self._call: Any = stream(_merged(self._outgoing))
         threading.Thread(target=self._read, daemon=True).start()
 
     def call(self, number: int, target: Target, documents: DocumentArray) -> int:
@@ -133,7 +131,7 @@ class AsyncGrpcChannel:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self._channel: Any = grpc.aio.insecure_channel(address, options=_OPTIONS)
         self._stream: Any = self._channel.stream_stream(
             _METHOD, pb.RequestsEnvelope.SerializeToString, pb.RepliesEnvelope.FromString
         )()

@@ -74,8 +74,7 @@ def _take(iterator: Iterator[Any], count: int) -> tuple[list[Document], Exceptio
     # What a generator has yielded before it raises is sent.
     found: list[Document] = []
     try:
-        for item in islice(iterator, count):
-            found.append(item if type(item) is Document else document(item))
+        found.extend(item if type(item) is Document else document(item) for item in islice(iterator, count))
     except Exception as error:  # noqa: BLE001 - user code; raised again once the documents before it are sent
         return found, error
     return found, None

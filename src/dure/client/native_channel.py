@@ -209,4 +209,3 @@ class AsyncNativeChannel:
     def _on_closed(self, connection: Connection) -> None:
         self._lost = True
         self._arrived.set()
-

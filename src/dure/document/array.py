@@ -57,9 +57,7 @@ class DocumentArray(Table, MutableSequence[Document]):
             chosen = np.asarray(key)
             if chosen.dtype == bool:
                 if chosen.shape != (len(documents),):
-                    raise ValidationError(
-                        f"a mask of shape {chosen.shape} for {len(documents)} documents"
-                    )
+                    raise ValidationError(f"a mask of shape {chosen.shape} for {len(documents)} documents")
                 chosen = np.flatnonzero(chosen)
             return DocumentArray(documents[i] for i in chosen.tolist())
         return documents[key]
@@ -159,10 +157,7 @@ class DocumentArray(Table, MutableSequence[Document]):
             level = self._list()
             for step in steps.strip():
                 if step not in "rcm":
-                    raise ValidationError(
-                        f"path {path!r}: {step!r} is no step; use r (these), c (chunks), m"
-                        " (matches)"
-                    )
+                    raise ValidationError(f"path {path!r}: {step!r} is no step; use r (these), c (chunks), m (matches)")
                 if step != "r":
                     inside = "chunks" if step == "c" else "matches"
                     level = [d for parent in level for d in getattr(parent, inside)]
@@ -216,8 +211,7 @@ class DocumentArray(Table, MutableSequence[Document]):
         candidates = other._list()
         for document, (rows, scores) in zip(self._list(), found, strict=True):
             document.matches = DocumentArray(
-                _scored(candidates[row], metric, score)
-                for row, score in zip(rows, scores, strict=True)
+                _scored(candidates[row], metric, score) for row, score in zip(rows, scores, strict=True)
             )
 
     # -- columns -----------------------------------------------------------------------------
@@ -303,9 +297,7 @@ class DocumentArray(Table, MutableSequence[Document]):
         encoding: str = "utf-8",
     ) -> Self:
         """Read a CSV file; `files.read_csv` tells how, and yields from larger ones."""
-        rows = files.read_csv(
-            path, text=text, names=names, delimiter=delimiter, quoted=quoted, encoding=encoding
-        )
+        rows = files.read_csv(path, text=text, names=names, delimiter=delimiter, quoted=quoted, encoding=encoding)
         return cls(rows)
 
     def to_csv(self, path: PathLike, *, delimiter: str = ",", encoding: str = "utf-8") -> None:
@@ -342,9 +334,7 @@ class DocumentArray(Table, MutableSequence[Document]):
 
 def _checked(item: Any) -> Document:
     if not isinstance(item, Document):
-        raise ValidationError(
-            f"a DocumentArray holds Documents, not {type(item).__name__}: {item!r:.80}"
-        )
+        raise ValidationError(f"a DocumentArray holds Documents, not {type(item).__name__}: {item!r:.80}")
     return item
 
 

@@ -19,16 +19,15 @@ import numpy as np
 from dure.document import plain
 from dure.document.array import DocumentArray
 from dure.document.column import Column
-from dure.document.document import ARRAYS, DICTS, FIELDS, NESTED, TEXTS
+from dure.document.document import ARRAYS, DICTS, FIELDS, MAX_DEPTH, NESTED, TEXTS
 from dure.document.merge import split
 from dure.document.tensors import DTYPES, portable
 from dure.errors import DecodeError, ValidationError
 
-Buffers: TypeAlias = list[bytes | memoryview]
+Buffers: TypeAlias = list[bytes | bytearray | memoryview]
 """Pieces that make one payload when written one after the other."""
 
 _LENGTH = struct.Struct("<I")
-_MAX_DEPTH = 8
 _MAX_AXES = 32
 _PADDING = [b"\0" * n for n in range(8)]
 
@@ -61,10 +60,8 @@ def encode(documents: DocumentArray) -> Buffers:
 
 
 def _encode(documents: DocumentArray, depth: int) -> Buffers:
-    if depth > _MAX_DEPTH:
-        raise ValidationError(
-            f"chunks or matches are nested more than {_MAX_DEPTH} deep, or contain themselves"
-        )
+    if depth > MAX_DEPTH:
+        raise ValidationError(f"chunks or matches are nested more than {MAX_DEPTH} deep, or contain themselves")
     columns = documents.columns()
     buffers: Buffers = []
     described = [_describe(name, column, buffers, depth) for name, column in columns.items()]
@@ -91,7 +88,6 @@ def _describe(name: str, column: Column, buffers: Buffers, depth: int) -> _Colum
         nbytes = _append(b"".join([blob for blob in column if blob is not None]), buffers)
         return _Column(name, "bytes", lengths, nbytes=nbytes)
     if name in DICTS:
-        _check_type(name, column, dict)
         plain.check_each(column, name)
     else:
         _check_type(name, column, str)
@@ -114,10 +110,7 @@ def _describe_arrays(name: str, column: Column, buffers: Buffers) -> _Column:
         data = array.data.cast("B") if array.size else b""
         shape = list(array.shape)
         return _Column(name, "array", None, array.dtype.str, shape, _append(data, buffers))
-    arrays = [
-        None if value is None else portable(value, f"{name} of document {i}")
-        for i, value in enumerate(column)
-    ]
+    arrays = [None if value is None else portable(value, f"{name} of document {i}") for i, value in enumerate(column)]
     values = [None if a is None else (a.dtype.str, a.shape) for a in arrays]
     nbytes = _append(b"".join([a.tobytes() for a in arrays if a is not None]), buffers)
     return _Column(name, "arrays", values, nbytes=nbytes)
@@ -156,8 +149,8 @@ def decode(payload: bytes | bytearray | memoryview) -> DocumentArray:
 
 
 def _decode(view: memoryview, depth: int) -> DocumentArray:
-    if depth > _MAX_DEPTH:
-        raise DecodeError(f"documents are nested more than {_MAX_DEPTH} deep")
+    if depth > MAX_DEPTH:
+        raise DecodeError(f"documents are nested more than {MAX_DEPTH} deep")
     if len(view) < _LENGTH.size:
         raise DecodeError(f"a payload of {len(view)} bytes is too short to be one")
     end = _LENGTH.size + _LENGTH.unpack_from(view)[0]
@@ -193,8 +186,6 @@ def _column(rows: int, described: _Column, data: memoryview, depth: int) -> Colu
             raise DecodeError(f"{name} must hold texts")
         return values
     if kind == "values" and name in DICTS:
-        if not set(map(type, values)) <= {dict, NoneType}:
-            raise DecodeError(f"{name} must hold maps")
         plain.check_each(values, name)
         return values
     if kind == "arrays" and name in ARRAYS:

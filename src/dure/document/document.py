@@ -29,6 +29,9 @@ FIELDS = (
 )
 """Every field of a Document, in the order they are written; the sets above say what each holds."""
 
+MAX_DEPTH = 8
+"""How deep chunks and matches may be nested in documents that travel."""
+
 _prefix = os.urandom(10).hex()
 _count = itertools.count()
 
@@ -194,12 +197,8 @@ class Document:
             ValidationError: An unknown field, or a value that does not fit its field.
         """
         if not isinstance(fields, Mapping):
-            raise ValidationError(
-                f"{at} must be an object with fields of a Document, not {fields!r:.80}"
-            )
-        return cls(
-            **{name: cls._read(name, value, f"{at}.{name}") for name, value in fields.items()}
-        )
+            raise ValidationError(f"{at} must be an object with fields of a Document, not {fields!r:.80}")
+        return cls(**{name: cls._read(name, value, f"{at}.{name}") for name, value in fields.items()})
 
     @classmethod
     def _read(cls, name: str, value: Any, at: str) -> Any:
@@ -252,9 +251,7 @@ def _same(mine: Any, theirs: Any) -> bool:
         if mine is None or theirs is None:
             return False
         one, other = np.asarray(mine), np.asarray(theirs)
-        return np.array_equal(
-            one, other, equal_nan=one.dtype.kind in "fc" and other.dtype.kind in "fc"
-        )
+        return np.array_equal(one, other, equal_nan=one.dtype.kind in "fc" and other.dtype.kind in "fc")
     return bool(mine == theirs) or not (mine or theirs)
 
 

@@ -87,15 +87,11 @@ def read_csv(
     for number, cells in records:
         at = f"{path}, line {number}"
         if len(cells) != len(columns):
-            raise ValidationError(
-                f"{at}: {len(cells)} cells for {len(columns)} columns ({', '.join(names)})"
-            )
+            raise ValidationError(f"{at}: {len(cells)} cells for {len(columns)} columns ({', '.join(names)})")
         yield _document(at, columns, cells)
 
 
-def write_csv(
-    path: PathLike, documents: Sequence[Document], *, delimiter: str = ",", encoding: str = "utf-8"
-) -> None:
+def write_csv(path: PathLike, documents: Sequence[Document], *, delimiter: str = ",", encoding: str = "utf-8") -> None:
     """Write a row per Document, so that `read_csv` makes equal ones of it.
 
     There is a column for the id, the text and every field that some document has set. As RFC 4180

@@ -34,9 +34,7 @@ def fields_of(what: PathLike, names: Sequence[str], text: str | None) -> list[st
             f" There are: {', '.join(names)}. If none is the text, say text=None."
         )
     if text not in (None, "text") and "text" in names:
-        raise ValidationError(
-            f"{what}: {text!r} was named as the text, but there is a column 'text'"
-        )
+        raise ValidationError(f"{what}: {text!r} was named as the text, but there is a column 'text'")
     return ["text" if name == text else name if name in FIELDS else None for name in names]
 
 

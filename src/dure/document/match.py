@@ -41,20 +41,14 @@ def vectors(column: Column, whose: str) -> np.ndarray:
             return np.empty((0, 0), np.float32)
         missing = [i for i, value in enumerate(column) if value is None]
         if missing:
-            raise ValidationError(
-                f"{whose}[{missing[0]}] has no embedding ({len(missing)} have none)"
-            )
+            raise ValidationError(f"{whose}[{missing[0]}] has no embedding ({len(missing)} have none)")
         shapes = [value.shape for value in column]
         for i, shape in enumerate(shapes):
             if shape != shapes[0]:
-                raise ValidationError(
-                    f"{whose}[{i}].embedding has shape {shape}, others {shapes[0]}"
-                )
+                raise ValidationError(f"{whose}[{i}].embedding has shape {shape}, others {shapes[0]}")
         column = np.array(column)
     if column.ndim != 2 or column.dtype.kind not in "biuf":
-        raise ValidationError(
-            f"{whose} must have embeddings of (dim,) numbers, not {column.shape[1:]} {column.dtype}"
-        )
+        raise ValidationError(f"{whose} must have embeddings of (dim,) numbers, not {column.shape[1:]} {column.dtype}")
     finite = np.isfinite(column).all(axis=1)
     if not finite.all():
         raise ValidationError(f"{whose}[{np.argmin(finite)}].embedding is not finite")
@@ -98,20 +92,15 @@ def nearest(
             yield space.best(i, distances, slack[i - start], limit)
 
 
-def _check(
-    queries: np.ndarray, others: np.ndarray, metric: str, limit: int, batch_size: int | None
-) -> None:
+def _check(queries: np.ndarray, others: np.ndarray, metric: str, limit: int, batch_size: int | None) -> None:
     if metric not in get_args(Metric):
         raise ValidationError(
-            f"unknown metric {metric!r}.{suggest(metric, get_args(Metric))}"
-            f" Known are: {', '.join(get_args(Metric))}."
+            f"unknown metric {metric!r}.{suggest(metric, get_args(Metric))} Known are: {', '.join(get_args(Metric))}."
         )
     if limit < 1 or (batch_size is not None and batch_size < 1):
         raise ValidationError(f"limit ({limit}) and batch_size ({batch_size}) must be at least 1")
     if len(queries) and len(others) and queries.shape[1] != others.shape[1]:
-        raise ValidationError(
-            f"embeddings of {queries.shape[1]} numbers cannot be compared with {others.shape[1]}"
-        )
+        raise ValidationError(f"embeddings of {queries.shape[1]} numbers cannot be compared with {others.shape[1]}")
 
 
 class _Space:
@@ -147,9 +136,7 @@ class _Space:
         rounding = 4 * (self._others.shape[1] + 8) * np.finfo(self._dtype).eps
         return block, scale * rounding
 
-    def best(
-        self, query: int, distances: np.ndarray, slack: float, limit: int
-    ) -> tuple[list[int], list[float]]:
+    def best(self, query: int, distances: np.ndarray, slack: float, limit: int) -> tuple[list[int], list[float]]:
         """Return the rows and scores of the nearest others, but none at infinite distance."""
         near = np.flatnonzero(np.isfinite(distances))
         if len(near) > limit:

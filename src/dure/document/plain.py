@@ -36,11 +36,14 @@ def check(value: Any, at: str) -> None:
 
 
 def check_each(rows: Iterable[dict[str, Any] | None], name: str) -> None:
-    """Refuse values that would arrive as something else, in the tags (or scores) of documents.
+    """Refuse what would arrive as something else, in the tags (or scores) of documents.
 
     Raises:
-        ValidationError: A value that is not plain; the message has the document and the path.
+        ValidationError: No dict, or a value that is not plain; the message has document and path.
     """
+    for i, row in enumerate(rows):
+        if row is not None and not isinstance(row, dict):
+            raise ValidationError(f"{name} of document {i} must be a dict, not {row!r:.80}")
     filled = [row for row in rows if row]
     keys = {type(key) for row in filled for key in row}
     kinds = {type(value) for row in filled for value in row.values()}

@@ -13,6 +13,7 @@ from dure.document import dure_pb2 as pb
 from dure.document import plain
 from dure.document.array import DocumentArray
 from dure.document.column import Column
+from dure.document.document import ARRAYS, MAX_DEPTH, NESTED
 from dure.document.tensors import DTYPES, portable
 from dure.errors import DecodeError, ValidationError
 
@@ -26,21 +27,22 @@ def encode(documents: DocumentArray) -> bytes:
     Raises:
         ValidationError: A value that cannot travel, for example an object in `tags`.
     """
-    return message(documents).SerializeToString()
+    return _message(documents, 0).SerializeToString()
 
 
-def message(documents: DocumentArray) -> pb.Documents:
-    """Return the `Documents` message of some documents."""
+def _message(documents: DocumentArray, depth: int) -> pb.Documents:
+    if depth > MAX_DEPTH:
+        raise ValidationError(f"chunks or matches are nested more than {MAX_DEPTH} deep, or contain themselves")
     out = pb.Documents(rows=len(documents))
     for name, column in documents.columns().items():
         try:
-            _write(out, name, column)
-        except (TypeError, ValueError, OverflowError, UnicodeEncodeError) as error:
+            _write(out, name, column, depth)
+        except (TypeError, ValueError, OverflowError) as error:
             raise ValidationError(f"{name} cannot be sent: {error}") from error
     return out
 
 
-def _write(out: pb.Documents, name: str, column: Column) -> None:
+def _write(out: pb.Documents, name: str, column: Column, depth: int) -> None:
     if name in _TEXTS:
         getattr(out, name).extend(["" if v is None else v for v in column])
     elif name == "blob":
@@ -50,8 +52,9 @@ def _write(out: pb.Documents, name: str, column: Column) -> None:
         out.tags_json.extend([plain.to_json(v or {}, f"tags[{i}]") for i, v in enumerate(column)])
     elif name == "scores":
         out.scores.extend([pb.Scores(values=v or {}) for v in column])
-    elif name in ("chunks", "matches"):
-        getattr(out, name).extend([message(DocumentArray() if v is None else v) for v in column])
+    elif name in NESTED:
+        inside = [DocumentArray() if v is None else v for v in column]
+        getattr(out, name).extend([_message(documents, depth + 1) for documents in inside])
     else:
         _write_arrays(name, getattr(out, name), column)
 
@@ -78,20 +81,16 @@ def decode(payload: bytes | bytearray | memoryview) -> DocumentArray:
         DecodeError: The bytes are no such message, or lengths in it do not agree.
     """
     try:
-        return documents_of(pb.Documents.FromString(bytes(payload)))
+        return _documents(pb.Documents.FromString(bytes(payload)), 0)
     except ProtobufError as error:
         raise DecodeError(f"not a protobuf Documents: {error}") from error
     except ValidationError as error:
         raise DecodeError(str(error)) from error
 
 
-def documents_of(found: pb.Documents) -> DocumentArray:
-    """Return the documents of a message.
-
-    Raises:
-        DecodeError: Numbers, shapes or tags that are none.
-        ValidationError: Lists of another length than there are documents.
-    """
+def _documents(found: pb.Documents, depth: int) -> DocumentArray:
+    if depth > MAX_DEPTH:
+        raise DecodeError(f"documents are nested more than {MAX_DEPTH} deep")
     if found.rows > found.ByteSize():  # else nothing would bound it: every list may be empty
         raise DecodeError(f"{found.rows} documents do not fit into {found.ByteSize()} bytes")
     columns: dict[str, Column] = {}
@@ -103,11 +102,11 @@ def documents_of(found: pb.Documents) -> DocumentArray:
         columns["tags"] = [_tags(text) for text in found.tags_json]
     if found.scores:
         columns["scores"] = [dict(scores.values) for scores in found.scores]
-    for name in ("tensor", "embedding"):
+    for name in sorted(ARRAYS):
         if found.HasField(name):
             columns[name] = _read_arrays(name, getattr(found, name), found.rows)
-    for name in ("chunks", "matches"):
-        values = [documents_of(inner) for inner in getattr(found, name)]
+    for name in sorted(NESTED):
+        values = [_documents(inner, depth + 1) for inner in getattr(found, name)]
         if values:
             columns[name] = values
     return DocumentArray.from_columns(found.rows, columns)

@@ -14,9 +14,7 @@ _FLOATS = ("float16", "float32", "float64")
 
 DTYPES = {
     dtype.str: dtype
-    for dtype in (
-        np.dtype(name).newbyteorder("<") for name in (*_NAMES, *_FLOATS, "complex64", "complex128")
-    )
+    for dtype in (np.dtype(name).newbyteorder("<") for name in (*_NAMES, *_FLOATS, "complex64", "complex128"))
 }
 """Every type of number that travels, by the name it has on the wire (`<f4`): little-endian."""
 
@@ -90,9 +88,7 @@ def _described(value: dict[str, Any], at: str) -> np.ndarray:
     try:
         return flat.reshape(shape)
     except (ValueError, TypeError, OverflowError) as error:
-        raise ValidationError(
-            f"{at}: {flat.size} numbers do not fit shape {shape!r:.60}"
-        ) from error
+        raise ValidationError(f"{at}: {flat.size} numbers do not fit shape {shape!r:.60}") from error
 
 
 def _numbers(value: Any, at: str) -> np.ndarray:

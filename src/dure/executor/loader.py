@@ -116,7 +116,9 @@ def _from_config(source: str, folder: Path) -> Recipe:
     values, where = read_yaml(source)
     for key in values:
         if key not in _CONFIG_KEYS:
-            raise SpecError(f"{where}: {key}: unknown setting.{suggest(key, _CONFIG_KEYS)} Known: {', '.join(_CONFIG_KEYS)}")
+            raise SpecError(
+                f"{where}: {key}: unknown setting.{suggest(key, _CONFIG_KEYS)} Known: {', '.join(_CONFIG_KEYS)}"
+            )
     jtype = values.get("jtype")
     if not isinstance(jtype, str):
         raise SpecError(f"{where}: jtype: must name the Executor class, not {jtype!r}")
@@ -168,11 +170,15 @@ def _class_in(module: ModuleType, name: str, text: str) -> type[Executor]:
     }
     if name:
         if name not in own:
-            raise SpecError(f"uses: {text!r}: no Executor {name!r} there.{suggest(name, own)} There are: {', '.join(own)}")
+            raise SpecError(
+                f"uses: {text!r}: no Executor {name!r} there.{suggest(name, own)} There are: {', '.join(own)}"
+            )
         return own[name]
     if len(own) != 1:
         found = ", ".join(own) or "none"
-        raise SpecError(f"uses: {text!r} must define exactly one Executor, or say which (file.py:Class). Found: {found}")
+        raise SpecError(
+            f"uses: {text!r} must define exactly one Executor, or say which (file.py:Class). Found: {found}"
+        )
     return next(iter(own.values()))
 
 

@@ -243,13 +243,13 @@ class Flow:
 
 def _pickled(value: Any, path: str) -> bytes:
     try:
-        return cloudpickle.dumps(value)
-    except Exception as error:  # noqa: BLE001 - pickling runs code of the values
+        return bytes(cloudpickle.dumps(value))
+    except Exception as error:
         raise SpecError(f"{path}: cannot be handed to another process: {type(error).__name__}: {error}") from error
 
 
 def _private_address(host: str) -> str:
-    if host not in ("0.0.0.0", "::"):  # noqa: S104 - compared with, not bound
+    if host not in ("0.0.0.0", "::"):
         return host
     # The address of the interface a packet to that network would leave by. A UDP socket that is
     # connected sends nothing.

@@ -20,7 +20,7 @@ def order(executors: Sequence[ExecutorSpec]) -> dict[str, list[str]]:
     for i, name in enumerate(names):
         if not name.isidentifier() or name == GATEWAY:
             raise SpecError(
-                f"executors[{i}].name: must be a Python identifier other than {GATEWAY!r}, such as 'encoder', not {name!r}"
+                f"executors[{i}].name: must be a Python identifier other than {GATEWAY!r}, e.g. 'encoder', not {name!r}"
             )
         if name in names[:i]:
             raise SpecError(f"executors[{i}].name: {name!r} is the name of executors[{names.index(name)}] already")

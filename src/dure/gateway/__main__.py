@@ -10,7 +10,6 @@ import os
 import signal
 import threading
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 from dure.errors import DureError, StartFailed, to_wire
@@ -19,7 +18,7 @@ from dure.gateway.grpc_front import GrpcFront
 from dure.gateway.native import NativeFront
 from dure.gateway.router import Router
 from dure.log import LIFECYCLE, get_logger
-from dure.transport.address import native_path
+from dure.transport.address import listening_socket, native_path
 from dure.transport.control import Control
 
 _DRAIN_S = 10.0
@@ -54,9 +53,7 @@ class _Gateway:
             public = self._public = GrpcFront(self._router, self._assignment.spec)
             await public.open()
             path = native_path(self._assignment.spec.host, public.port)
-            path.unlink(missing_ok=True)
-            listener = await loop.create_unix_server(self._native.connection, str(path))
-            path.chmod(0o600)
+            listener = await loop.create_unix_server(self._native.connection, sock=listening_socket(path))
         except (OSError, DureError) as error:
             self._control.send({"failed": StartFailed(f"the gateway cannot listen: {error}"), "traceback": ""})
             return
@@ -105,9 +102,7 @@ class _Gateway:
 
         def told(error: DureError | None) -> None:
             with contextlib.suppress(OSError):
-                self._control.send(
-                    {"attached": (name, replica), "error": None if error is None else to_wire(error)}
-                )
+                self._control.send({"attached": (name, replica), "error": None if error is None else to_wire(error)})
 
         try:
             await self._router.dispatchers[name].attach(message["address"], told)

@@ -13,7 +13,7 @@ from dure.executor.endpoints import DEFAULT
 from dure.gateway.job import Job
 from dure.gateway.replica import Replica
 from dure.gateway.scheduler import compose
-from dure.transport.messages import EndpointInfo
+from dure.transport.messages import EndpointInfo  # noqa: TC001 - in the annotation of an attribute
 
 
 class Dispatcher:
@@ -45,7 +45,7 @@ class Dispatcher:
         """Connect to a worker that listens at a Unix socket; tell `on_ready` when it can be used, or why not."""
 
         def ready(replica: Replica) -> None:
-            assert replica.hello is not None  # noqa: S101 - it has just said hello
+            assert replica.hello is not None
             self.endpoints = replica.hello.endpoints
             self._failure = None
             self._replicas.append(replica)

@@ -35,7 +35,7 @@ class GrpcFront:
     def __init__(self, router: Router, spec: GatewaySpec) -> None:
         self._router = router
         self._spec = spec
-        self._health = health.aio.HealthServicer()
+        self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", spec.max_request_bytes),
@@ -61,9 +61,7 @@ class GrpcFront:
         }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(
-            (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
-        )
+        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         address = f"{self._spec.host}:{self._spec.port}"
         try:
             self.port = self._server.add_insecure_port(address)
@@ -86,7 +84,7 @@ class GrpcFront:
         done: asyncio.Future[Outcome | DureError] = asyncio.get_running_loop().create_future()
         walk: Walk | None = None
         try:
-            request = _request(envelope, lambda _: None, lambda outcome: done.done() or done.set_result(outcome))
+            request = _request(envelope, lambda _: None, done.set_result)
             walk = self._router.submit(request)
             outcome = await done
         except DecodeError as error:
@@ -206,9 +204,7 @@ def _request(envelope: pb.RequestEnvelope, on_part: Any, on_done: Any) -> Reques
             raise DecodeError(f"parameters_json must be an object, not {envelope.parameters_json!r:.60}")
         parameters = msgspec.msgpack.encode(values) if values else b""
     rows = pb.DocumentsHead.FromString(envelope.documents).rows
-    return Request(
-        envelope.endpoint, parameters, PROTOBUF, rows, envelope.documents, envelope.parts, on_part, on_done
-    )
+    return Request(envelope.endpoint, parameters, PROTOBUF, rows, envelope.documents, envelope.parts, on_part, on_done)
 
 
 def _reply(number: int, outcome: Outcome | DureError) -> pb.ReplyEnvelope:
@@ -217,5 +213,7 @@ def _reply(number: int, outcome: Outcome | DureError) -> pb.ReplyEnvelope:
         error = pb.Error(code=fields.pop("code"), message=str(fields.pop("message")))
         error.fields_json = msgspec.json.encode(fields).decode()
         return pb.ReplyEnvelope(id=number, error=error)
-    results = {name: msgspec.json.encode(msgspec.msgpack.decode(data)).decode() for name, data in outcome.results.items()}
+    results = {
+        name: msgspec.json.encode(msgspec.msgpack.decode(data)).decode() for name, data in outcome.results.items()
+    }
     return pb.ReplyEnvelope(id=number, documents=bytes(outcome.payload), results_json=results)

@@ -9,14 +9,15 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from dure.errors import DureError
-from dure.transport.frames import Buffers
+
+Payload: TypeAlias = bytes | bytearray | memoryview
 
 
 class Answer(Struct):
     """Documents that came back: their number, their payload in the request's form, and a dict result as msgpack."""
 
     rows: int
-    payload: bytes | bytearray | memoryview
+    payload: Payload
     result: bytes = b""
 
 
@@ -35,7 +36,7 @@ class Job(Struct, eq=False):
     parameters: bytes
     form: str
     rows: int
-    payloads: Buffers
+    payloads: list[Payload]
     stream: bool
     on_part: OnPart
     on_done: OnDone

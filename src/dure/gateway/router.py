@@ -11,9 +11,8 @@ from msgspec import Struct
 from dure.errors import DureError, EndpointNotFound
 from dure.executor.endpoints import DEFAULT
 from dure.gateway.dispatcher import Dispatcher
-from dure.gateway.job import Answer, Job, OnPart
+from dure.gateway.job import Answer, Job, OnPart, Payload
 from dure.spec import GATEWAY, suggest
-from dure.transport.frames import Buffers
 
 JOIN = "/dure.join"
 """The workers' own endpoint that joins the payloads of several branches into one."""
@@ -25,7 +24,7 @@ class Outcome(Struct):
     """The answer to a request: documents, and Executor name -> what its method returned as a dict (msgpack)."""
 
     rows: int
-    payload: bytes | bytearray | memoryview
+    payload: Payload
     results: dict[str, bytes]
 
 
@@ -36,7 +35,7 @@ class Request(Struct, eq=False):
     parameters: bytes
     form: str
     rows: int
-    payload: bytes | bytearray | memoryview
+    payload: Payload
     stream: bool
     on_part: OnPart
     on_done: Callable[[Outcome | DureError], None]
@@ -155,12 +154,12 @@ class Walk:
     def _visit(self, name: str) -> None:
         request = self._request
         sources = self._route.needs[name]
-        payloads: Buffers = [request.payload if s == GATEWAY else self._outputs[s].payload for s in sources]
+        payloads: list[Payload] = [request.payload if s == GATEWAY else self._outputs[s].payload for s in sources]
         rows = request.rows if sources == [GATEWAY] else max(self._outputs[s].rows for s in sources if s != GATEWAY)
         stream = request.stream and self._route.leaves == [name]
         self._send(name, request.endpoint, rows, payloads, stream)
 
-    def _send(self, name: str, endpoint: str, rows: int, payloads: Buffers, stream: bool) -> None:
+    def _send(self, name: str, endpoint: str, rows: int, payloads: list[Payload], stream: bool) -> None:
         request = self._request
         job = Job(
             endpoint=endpoint,
@@ -207,7 +206,9 @@ class Walk:
 
     def _on_joined(self, answer: Answer | DureError) -> None:
         if not self._over:
-            self._finish(answer if isinstance(answer, DureError) else Outcome(answer.rows, answer.payload, self._results))
+            self._finish(
+                answer if isinstance(answer, DureError) else Outcome(answer.rows, answer.payload, self._results)
+            )
 
     def _finish(self, outcome: Outcome | DureError) -> None:
         self.withdraw()

@@ -3,14 +3,16 @@
 The folder belongs to the user alone, so only this user's processes can reach the socket.
 """
 
+import contextlib
 import os
+import socket
 import tempfile
 from pathlib import Path
 
 from dure.errors import BackendError
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_EVERYWHERE = "0.0.0.0"  # noqa: S104 - compared with, not bound
+_EVERYWHERE = "0.0.0.0"
 
 
 def runtime_folder() -> Path:
@@ -24,7 +26,9 @@ def runtime_folder() -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if found.st_uid != os.getuid() or found.st_mode & 0o077 or folder.is_symlink():
-        raise BackendError(f"{folder} must be a folder of user {os.getuid()} alone (mode 0700); remove it or fix its mode")
+        raise BackendError(
+            f"{folder} must be a folder of user {os.getuid()} alone (mode 0700); remove it or fix its mode"
+        )
     return folder
 
 
@@ -32,6 +36,23 @@ def native_path(host: str, port: int) -> Path:
     """Return where the Flow listening on `host:port` has its own channel."""
     name = "127.0.0.1" if host in _LOOPBACK else host
     return runtime_folder() / f"{name}-{port}.sock"
+
+
+def listening_socket(path: Path) -> socket.socket:
+    """Return a bound Unix socket that only this user can connect to, in place of one a killed process left behind.
+
+    Raises:
+        OSError: The path cannot be bound.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        sock.bind(str(path))
+    finally:
+        os.umask(mask)
+    return sock
 
 
 def find_native(host: str, port: int) -> Path | None:

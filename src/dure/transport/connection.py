@@ -40,7 +40,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are not subclasses of it
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are not subclasses of it
         if self._on_opened is not None:
             self._on_opened(self)
 

@@ -92,7 +92,7 @@ class FrameReader:
         return self._cut()
 
     def _finish_large(self, large: bytearray) -> Frame:
-        header_size, body_size, number, kind = _HEAD.unpack_from(large)
+        _, body_size, number, kind = _HEAD.unpack_from(large)
         end = _HEAD.size + body_size
         self._large = None
         return Frame(_KINDS[kind], number, bytes(large[end:]), memoryview(large)[_HEAD.size : end])

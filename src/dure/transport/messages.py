@@ -141,4 +141,6 @@ def check_version(theirs: int, who: str) -> None:
         DecodeError: The versions differ; says both.
     """
     if theirs != VERSION:
-        raise DecodeError(f"{who} speaks version {theirs} of the wire, this is version {VERSION}: upgrade the older one")
+        raise DecodeError(
+            f"{who} speaks version {theirs} of the wire, this is version {VERSION}: upgrade the older one"
+        )

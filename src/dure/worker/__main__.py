@@ -20,6 +20,7 @@ import cloudpickle
 from dure.executor.base import Executor
 from dure.executor.loader import construct, resolve
 from dure.log import LIFECYCLE, get_logger
+from dure.transport.address import listening_socket
 from dure.transport.control import Control
 from dure.worker.assignment import Assignment
 from dure.worker.runner import Runner
@@ -71,18 +72,13 @@ def _report_failure(control: Control, error: BaseException) -> None:
 def _serve(executor: Executor, assignment: Assignment, control: Control) -> None:
     import uvloop
 
-    server = WorkerServer(
-        Runner(executor, assignment.name), assignment.name, executor.requests, assignment.batching
-    )
+    server = WorkerServer(Runner(executor, assignment.name), assignment.name, executor.requests, assignment.batching)
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
-        path = Path(assignment.address)
-        path.unlink(missing_ok=True)  # left behind by a replica that was killed
-        listener = await loop.create_unix_server(server.connection, assignment.address)
-        path.chmod(0o600)
+        listener = await loop.create_unix_server(server.connection, sock=listening_socket(Path(assignment.address)))
         control.send({"ready": assignment.address})
         get_logger(assignment.name).log(LIFECYCLE, "ready and listening")
         await stop.wait()

@@ -62,7 +62,7 @@ class Runner:
             batch = self._decode(call, body)
             endpoint = self.endpoint(call.endpoint)
             returned = None if endpoint is None else self._method(endpoint)(**self._arguments(endpoint, batch))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - user code
             if len(call.items) == 1:
                 return [self._error(call, error)]
             return [self.run(single, part)[0] for single, part in _singles(call, body)]
@@ -74,7 +74,7 @@ class Runner:
             batch = self._decode(call, body)
             endpoint = self.endpoint(call.endpoint)
             returned = None if endpoint is None else await self._method(endpoint)(**self._arguments(endpoint, batch))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - user code
             if len(call.items) == 1:
                 return [self._error(call, error)]
             return [(await self.run_async(single, part))[0] for single, part in _singles(call, body)]
@@ -99,7 +99,7 @@ class Runner:
                     whole.append(part)
             rest = concatenate(whole) if whole else DocumentArray()
             pieces = encode_form(form, rest)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - user code
             yield self._error(call, error)
             return
         yield Outcome(failed=False, rows=len(rest), size=_length(pieces), result=b""), pieces
@@ -147,7 +147,7 @@ class Runner:
             for item, part in zip(items, split(documents, counts), strict=True):
                 pieces = encode_form(item.form, part)
                 answers.append((Outcome(False, len(part), _length(pieces), result), pieces))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - what user code returned may fail in any way when it is looked at
             return [self._error(batch.call, error) for _ in items]
         return answers
 
