@@ -89,10 +89,7 @@ def decode(payload: bytes | bytearray | memoryview) -> DocumentArray:
 
 
 def _documents(found: pb.Documents, depth: int) -> DocumentArray:
-    if depth > MAX_DEPTH:
-        raise DecodeError(f"documents are nested more than {MAX_DEPTH} deep")
-    if found.rows > found.ByteSize():  # else nothing would bound it: every list may be empty
-        raise DecodeError(f"{found.rows} documents do not fit into {found.ByteSize()} bytes")
+    _check_size(found, depth)
     columns: dict[str, Column] = {}
     for name in (*_TEXTS, "blob"):
         values: list[Any] = list(getattr(found, name))
@@ -110,6 +107,13 @@ def _documents(found: pb.Documents, depth: int) -> DocumentArray:
         if values:
             columns[name] = values
     return DocumentArray.from_columns(found.rows, columns)
+
+
+def _check_size(found: pb.Documents, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise DecodeError(f"documents are nested more than {MAX_DEPTH} deep")
+    if found.rows > found.ByteSize():  # else nothing would bound it: every list may be empty
+        raise DecodeError(f"{found.rows} documents do not fit into {found.ByteSize()} bytes")
 
 
 def _tags(text: str) -> dict[str, Any]:
