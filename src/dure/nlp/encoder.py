@@ -1,0 +1,91 @@
+"""The Executor that turns texts into embeddings.
+
+Knows Documents and devices; how a text becomes numbers is `sentence_model.py`'s, where the model's files are is
+`snapshot.py`'s.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dure.device.context import Context, parse_context
+from dure.errors import SpecError
+from dure.executor.base import Executor
+from dure.executor.endpoints import batching, requests
+from dure.nlp.sentence_config import SentenceConfig
+from dure.nlp.sentence_model import SentenceModel
+from dure.nlp.snapshot import SENTENCE_FILES, resolve
+
+if TYPE_CHECKING:
+    from dure.document.array import DocumentArray
+
+
+class SentenceEncoder(Executor):
+    """Sets the `embedding` of every document to that of its `text`, `(dimension,) float32`.
+
+    A document without text gets the embedding of the empty text. Requests are merged into calls of up to 256 documents;
+    within a call, texts of about the same length go through the model together.
+
+    Args:
+        model: A folder, or the name of a model in the sentence-transformers format; see `dure.nlp.snapshot.resolve`.
+        device: Where the model lives: `cpu`, `cuda`, `cuda:1`.
+        batch_size: Most texts that go through the model together; as the device likes it, if not given.
+        normalize: Whether embeddings have length 1; as the model says, if not given.
+        max_length: Most tokens of a text, the rest is cut off; as the model says, if not given.
+        allow_download: Whether a model that is not on this machine may be fetched from the Hugging Face Hub.
+        **kwargs: Those of `Executor`.
+
+    Raises:
+        ModelNotFound: The model is in none of the places looked at.
+        UnsafeModel: Its weights are pickled, or are not those that were published.
+        ModelError: It cannot be followed exactly.
+        DeviceNotFound: The device does not exist, or PyTorch cannot use it.
+        MissingDependency: The extra `models` is not installed.
+
+    Example:
+        >>> f = Flow().add(uses=SentenceEncoder, uses_with={"device": "cuda"})  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: str = "all-MiniLM-L6-v2",
+        device: str = "cpu",
+        *,
+        batch_size: int | None = None,
+        normalize: bool | None = None,
+        max_length: int | None = None,
+        allow_download: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if batch_size is not None and batch_size < 1:
+            raise SpecError(f"uses_with.batch_size: a whole number from 1, not {batch_size!r}")
+        # What is quick to find wrong comes before the libraries, which take seconds to import.
+        context = parse_context(device)
+        snapshot = resolve(model, files=SENTENCE_FILES, allow_download=allow_download)
+        config = SentenceConfig.read(snapshot.folder)
+        if normalize is not None:
+            config = replace(config, normalize=normalize)
+        if max_length is not None:
+            config = replace(config, max_length=max_length)
+        # On a second core, the weights are checked while PyTorch is imported.
+        with ThreadPoolExecutor(1, "verify-weights") as pool:
+            verified = pool.submit(snapshot.verify)
+            torch_device = _torch_device(context)
+            verified.result()
+        self._model = SentenceModel(snapshot.folder, config, torch_device, batch_size)
+        self._model.encode(["The first call of a model is slow: this is it."])
+        self.logger.debug("%s from %s on %s", model, snapshot.origin, torch_device)
+
+    @requests(on="/encode")
+    @batching(max_batch_size=256)
+    def encode(self, docs: "DocumentArray", **_: Any) -> None:
+        """Set `docs.embeddings`."""
+        docs.embeddings = self._model.encode(docs.texts)
+
+
+def _torch_device(context: Context) -> str:
+    """Return PyTorch's name of a device that PyTorch can use."""
+    from dure.device.torch_adapter import TorchPlace
+
+    return TorchPlace(context, memory=None).context.torch_name

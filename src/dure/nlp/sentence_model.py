@@ -1,0 +1,186 @@
+"""Texts to embeddings, with a model in the sentence-transformers format.
+
+Gives the numbers of `SentenceTransformer.encode`, by the tokenizers and transformers libraries alone: importing
+sentence-transformers takes half as long again and 110 MB more. Knows nothing of Documents, Executors or processes.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dure.deps import require
+from dure.errors import ModelError, SpecError, ValidationError
+from dure.nlp.length_groups import GroupLimits, group_by_length
+from dure.nlp.sentence_config import SentenceConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+# No word of a language has as many characters to a token: what is further back than this is never seen by the model.
+_CHARACTERS_PER_TOKEN = 64
+
+
+class SentenceModel:
+    """A tokenizer, a transformer and a pooling, on one device.
+
+    Args:
+        folder: A complete snapshot.
+        config: How tokens become one embedding.
+        device: PyTorch's name of the device: `cpu`, `cuda:1`.
+        batch_size: Most texts that go through the model together; as the device likes it, if not given.
+
+    Raises:
+        ModelError: The weights do not fit the model's config.json.
+        SpecError: `max_length` is not one that the model can take.
+        MissingDependency: The extra `models` is not installed.
+    """
+
+    def __init__(self, folder: "Path", config: SentenceConfig, device: str, batch_size: int | None = None) -> None:
+        self._torch = require("torch", "models")
+        self._config = config
+        self._device = self._torch.device(device)
+        self._tokenizer = _load_tokenizer(folder, config)
+        self._transformer = _load_transformer(folder).to(self._device)
+        positions = getattr(self._transformer.config, "max_position_embeddings", config.max_length)
+        if config.max_length > positions:
+            raise SpecError(f"max_length: the model takes at most {positions} tokens, not {config.max_length}")
+        self._pool = _POOLINGS[config.pooling]
+        self._limits = _limits(self._device.type, batch_size)
+
+    @property
+    def dimension(self) -> int:
+        """Numbers of an embedding."""
+        return int(self._transformer.config.hidden_size)
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the embeddings of texts, `(texts, dimension) float32`, in their order.
+
+        A text of more than `max_length` tokens counts as far as it reaches; an empty one has an embedding too.
+
+        Raises:
+            ValidationError: A text that is no Unicode text.
+        """
+        tokens = self._tokens(texts)
+        lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
+        groups = group_by_length(lengths, self._limits)
+        embeddings = np.empty((len(texts), self.dimension), np.float32)
+        if not groups:
+            return embeddings
+        with self._torch.inference_mode():
+            # On a GPU all groups are under way before the first result is waited for: one copy brings them all.
+            parts = [self._forward([tokens[row] for row in rows], lengths[rows]) for rows in groups]
+            embeddings[np.concatenate(groups)] = self._torch.cat(parts).cpu().numpy()
+        return embeddings
+
+    def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        most = self._config.max_length
+        clipped = [text[: most * _CHARACTERS_PER_TOKEN] for text in texts]
+        try:
+            tokens = [found.ids for found in self._tokenizer.encode_batch_fast(clipped)]
+        except TypeError as error:
+            raise ValidationError(_not_unicode(texts)) from error
+        for row, (text, seen) in enumerate(zip(texts, clipped, strict=True)):
+            if len(seen) < len(text) and len(tokens[row]) < most:
+                # A million spaces, or one endless word: few tokens, so that what was clipped off may count.
+                tokens[row] = self._tokenizer.encode(text).ids
+        return tokens
+
+    def _forward(self, tokens: list[list[int]], lengths: np.ndarray) -> "torch.Tensor":
+        mask = np.arange(lengths.max()) < lengths[:, None]  # (rows, tokens)
+        padded = np.full(mask.shape, self._transformer.config.pad_token_id or 0, np.int64)
+        padded[mask] = np.fromiter(chain.from_iterable(tokens), np.int64, int(lengths.sum()))
+        attention = self._torch.from_numpy(mask.astype(np.int64)).to(self._device)
+        inputs = self._torch.from_numpy(padded).to(self._device)
+        hidden = self._transformer(input_ids=inputs, attention_mask=attention).last_hidden_state
+        pooled = self._pool(hidden, attention.unsqueeze(-1))  # (rows, dimension)
+        if self._config.normalize:
+            pooled = self._torch.nn.functional.normalize(pooled, dim=-1)
+        return pooled
+
+
+def _limits(device_type: str, batch_size: int | None) -> GroupLimits:
+    # On a CPU a call costs as much as some dozen tokens, and more at once than fits the caches gains nothing. On a GPU
+    # it costs as much as thousands, and small groups leave the device idle.
+    if device_type == "cpu":
+        return GroupLimits(max_waste=32, max_tokens=2048, max_rows=batch_size or 256)
+    return GroupLimits(max_waste=4096, max_tokens=2**16, max_rows=batch_size or 4096)
+
+
+def _load_tokenizer(folder: "Path", config: SentenceConfig) -> Any:
+    tokenizers = require("tokenizers", "models")
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    special = tokenizer.num_special_tokens_to_add(is_pair=False)
+    if config.max_length <= special:
+        raise SpecError(
+            f"max_length: {special} of a text's tokens are special ones, so at least {special + 1} are needed,"
+            f" not {config.max_length}"
+        )
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(config.max_length)
+    if config.lowercase:
+        steps = [tokenizers.normalizers.Lowercase(), tokenizer.normalizer]
+        tokenizer.normalizer = tokenizers.normalizers.Sequence([step for step in steps if step])
+    return tokenizer
+
+
+def _load_transformer(folder: "Path") -> Any:
+    transformers = require("transformers", "models")
+    logging = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        model, report = transformers.AutoModel.from_pretrained(
+            folder,
+            dtype=require("torch", "models").float32,
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{folder}: transformers cannot load it: {error}") from error
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+    # What is missing was filled with random numbers. A pooler may be: what comes out of it is not used.
+    missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
+    if missing:
+        raise ModelError(f"{folder}: the weights lack {', '.join(missing)}, which config.json speaks of.")
+    return model.eval()
+
+
+def _mean(hidden: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+    return (hidden * mask).sum(1) / mask.sum(1)  # every text has its special tokens: never 0
+
+
+def _cls(hidden: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+    return hidden[:, 0]
+
+
+def _max(hidden: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+    return hidden.masked_fill(mask == 0, float("-inf")).amax(1)
+
+
+_POOLINGS: dict[str, Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]] = {
+    "mean": _mean,
+    "cls": _cls,
+    "max": _max,
+}
+
+
+def _not_unicode(texts: Sequence[object]) -> str:
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            return f"texts[{row}]: a text is a str, not {type(text).__name__}: {text!r:.80}"
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            return f"texts[{row}]: no valid Unicode: {error}"
+    return "texts: the tokenizer does not take them"
