@@ -7,7 +7,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dure.client.client import AsyncClient, Client
+    from dure.client.async_client import AsyncClient
+    from dure.client.client import Client
     from dure.document.array import DocumentArray
     from dure.document.document import Document
     from dure.executor.base import Executor
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "AsyncClient": "dure.client.client",
+    "AsyncClient": "dure.client.async_client",
     "Client": "dure.client.client",
     "Document": "dure.document.document",
     "DocumentArray": "dure.document.array",

@@ -13,7 +13,7 @@ import grpc
 import msgspec
 
 from dure.client.exchange import Incoming
-from dure.client.native_channel import Target
+from dure.client.native import Target
 from dure.document import dure_pb2 as pb
 from dure.document import protobuf
 from dure.document.array import DocumentArray
@@ -132,9 +132,10 @@ class AsyncGrpcChannel:
     def __init__(self, address: str) -> None:
         self._address = address
         self._channel: Any = grpc.aio.insecure_channel(address, options=_OPTIONS)
-        self._stream: Any = self._channel.stream_stream(
+        stream: Any = self._channel.stream_stream(
             _METHOD, pb.RequestsEnvelope.SerializeToString, pb.RepliesEnvelope.FromString
-        )()
+        )
+        self._stream = stream()
         self._arrived: asyncio.Queue[pb.RepliesEnvelope | DureError] = asyncio.Queue()
         self._reader = asyncio.get_running_loop().create_task(self._read())
 

@@ -1,0 +1,79 @@
+"""Our own channel, caller's end, on an event loop: frames on the Unix socket of a Flow on this machine.
+
+For one coroutine; carries one `post` at a time.
+"""
+
+import asyncio
+from collections import deque
+from pathlib import Path
+
+from dure.client.exchange import Incoming
+from dure.client.native import GONE, MAX_FRAME_BYTES, Target, incoming_of, limit_of, request_frame
+from dure.document.array import DocumentArray
+from dure.errors import ConnectionLost
+from dure.transport.connection import Connection
+from dure.transport.frames import Frame
+
+
+class AsyncNativeChannel:
+    """A connection on the running event loop; make it with `open`."""
+
+    def __init__(self) -> None:
+        self._frames: deque[Frame] = deque()
+        self._arrived = asyncio.Event()
+        self._lost = False
+        self._limit = 0
+        self._connection = Connection(MAX_FRAME_BYTES, self._on_frame, self._on_closed)
+
+    @classmethod
+    async def open(cls, path: Path) -> "AsyncNativeChannel":
+        """Connect to the Flow's socket.
+
+        Raises:
+            ConnectionLost: Nobody listens there.
+        """
+        self = cls()
+        try:
+            await asyncio.get_running_loop().create_unix_connection(lambda: self._connection, str(path))
+        except OSError as error:
+            raise ConnectionLost(f"no Flow listens at {path}: {error}") from error
+        await self._wait()
+        self._limit = limit_of(self._frames.popleft())
+        return self
+
+    async def call(self, number: int, target: Target, documents: DocumentArray) -> int:
+        """Send one request, as `NativeChannel.call`."""
+        pieces, size = request_frame(number, target, documents, self._limit)
+        self._connection.write(pieces)
+        await self._connection.drained()
+        return size
+
+    def poll(self) -> list[Incoming]:
+        """Return what has arrived, without waiting."""
+        frames = list(self._frames)
+        self._frames.clear()
+        return [incoming_of(frame) for frame in frames]
+
+    async def receive(self) -> list[Incoming]:
+        """Wait until something has arrived; return it."""
+        await self._wait()
+        return self.poll()
+
+    async def close(self) -> None:
+        """Close the connection; what is under way is withdrawn."""
+        self._connection.close()
+
+    async def _wait(self) -> None:
+        while not self._frames:
+            if self._lost:
+                raise ConnectionLost(GONE)
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def _on_frame(self, connection: Connection, frame: Frame) -> None:
+        self._frames.append(frame)
+        self._arrived.set()
+
+    def _on_closed(self, connection: Connection) -> None:
+        self._lost = True
+        self._arrived.set()

@@ -1,0 +1,59 @@
+"""What is said on our own channel, caller's end: a request as a frame, a frame as what it means.
+
+No IO: `native_channel.py` and `async_native_channel.py` move the bytes.
+"""
+
+from msgspec import Struct
+
+from dure.client.exchange import Incoming
+from dure.document.array import DocumentArray
+from dure.document.codec import decode, encode
+from dure.errors import TooLarge, from_wire
+from dure.transport import messages
+from dure.transport.frames import Buffers, Frame, Kind, pack
+
+MAX_FRAME_BYTES = 0xFFFFFFFF
+"""An answer may be of any size: the client asked for it."""
+
+GONE = "the connection to the Flow was lost; what was under way may or may not have been done"
+
+
+class Target(Struct, frozen=True):
+    """What is called: endpoint, encoded parameters, and whether parts of answers are wanted as they are made."""
+
+    endpoint: str
+    parameters: bytes
+    stream: bool
+
+
+def request_frame(number: int, target: Target, documents: DocumentArray, limit: int) -> tuple[Buffers, int]:
+    """Return a request as the pieces of a frame, and its size in bytes.
+
+    Raises:
+        TooLarge: It is more than the Flow accepts (`limit`).
+        ValidationError: A value in it cannot travel.
+    """
+    body: Buffers = list(encode(documents))
+    size = sum([len(piece) for piece in body])
+    if size + 4096 + len(target.parameters) > limit:
+        raise TooLarge(
+            f"a request of {len(documents)} documents takes {size:,} bytes; this Flow accepts {limit:,}"
+            " (max_request_bytes): send fewer documents a request (request_size), or raise the limit"
+        )
+    call = messages.Call(target.endpoint, target.parameters, len(documents), target.stream)
+    return pack(Kind.CALL, number, messages.encode(call), body), size
+
+
+def incoming_of(frame: Frame) -> Incoming:
+    """Read an answer, a part of one, or an error."""
+    if frame.kind is Kind.ERROR:
+        return Incoming(frame.id, error=from_wire(messages.decode_error(frame.header)))
+    reply = messages.decode(messages.Reply, frame.header)
+    return Incoming(frame.id, decode(frame.body), results=reply.results, final=frame.kind is Kind.REPLY)
+
+
+def limit_of(frame: Frame) -> int:
+    """Read the Flow's first words; return the largest request it accepts, in bytes."""
+    hello = messages.decode(messages.GatewayHello, frame.header)
+    messages.check_version(hello.version, "the Flow")
+    return hello.max_request_bytes
