@@ -76,9 +76,7 @@ def parse_context(name: object) -> Context:
     if isinstance(name, Context):
         return name
     if not isinstance(name, str):
-        raise DeviceNotFound(
-            f"A device is named by a string or a Context, not by {name!r}. {_FORMS}"
-        )
+        raise DeviceNotFound(f"A device is named by a string or a Context, not by {name!r}. {_FORMS}")
     match = _WRITTEN.fullmatch(name)
     if match is None or match[1] not in _KINDS:
         raise DeviceNotFound(f"{name!r} names no device.{_nearest(name)} {_FORMS}")
@@ -94,9 +92,7 @@ def _context(kind: Kind, index: int) -> Context:
 
 def _checked_index(kind: str, index: object) -> int:
     if isinstance(index, bool) or not isinstance(index, SupportsIndex):
-        raise DeviceNotFound(
-            f"{kind}({index!r}): a device's index is a whole number from 0, not {index!r}."
-        )
+        raise DeviceNotFound(f"{kind}({index!r}): a device's index is a whole number from 0, not {index!r}.")
     number = operator.index(index)
     if number < 0:
         raise DeviceNotFound(f"{kind}({number}): a device's index starts at 0.")

@@ -57,9 +57,7 @@ class SimulatedDevice:
             DeviceLost: It is, and stays so.
         """
         if self._lost:
-            raise DeviceLost(
-                f"{self.context} is lost: {self._lost}. What it held is gone; start a new process."
-            )
+            raise DeviceLost(f"{self.context} is lost: {self._lost}. What it held is gone; start a new process.")
 
     def require(self, num_bytes: int) -> None:
         """Do nothing, or say that so much does not fit.

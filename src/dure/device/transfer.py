@@ -81,11 +81,7 @@ class Transfers:
 
     def between(self, source: Context, target: Context) -> Moved:
         """Return what went from `source` to `target`, wherever it was asked for."""
-        fitting = (
-            moved
-            for route, moved in self.routes.items()
-            if route.source == source and route.target == target
-        )
+        fitting = (moved for route, moved in self.routes.items() if route.source == source and route.target == target)
         return sum(fitting, Moved())
 
     @property
