@@ -6,7 +6,7 @@ The same behaviour as `Client`; one connection carries one `post` at a time and 
 import contextlib
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from dure.client.async_native_channel import AsyncNativeChannel
 from dure.client.exchange import Exchange, encode_parameters
@@ -14,7 +14,7 @@ from dure.client.inputs import AsyncInputs, async_requests_of
 from dure.client.native import Target
 from dure.client.remote import Protocol, Remote
 from dure.client.results import Results
-from dure.client.sink import Options, Sink, keep, options_of, progress_of
+from dure.client.sink import Options, PostOptions, Sink, keep, options_of, progress_of
 from dure.document.array import DocumentArray
 from dure.errors import ConnectionLost
 
@@ -28,7 +28,7 @@ class AsyncClient(Remote):
         super().__init__(host, port, protocol=protocol, **limits)
         self._idle: list[Any] = []
 
-    async def post(self, on: str, inputs: AsyncInputs = None, **options: Any) -> Results | None:
+    async def post(self, on: str, inputs: AsyncInputs = None, **options: Unpack[PostOptions]) -> Results:
         """Send documents and return what came back, as `Client.post`; inputs may also be an async iterable."""
         chosen = options_of(options)
         sink = Sink(chosen)
@@ -39,9 +39,9 @@ class AsyncClient(Remote):
         except Exception as error:
             keep(error, sink, chosen)
             raise
-        return None if chosen.has_callbacks else sink.result()
+        return sink.result()
 
-    def stream(self, on: str, inputs: AsyncInputs = None, **options: Any) -> AsyncIterator[Results]:
+    def stream(self, on: str, inputs: AsyncInputs = None, **options: Unpack[PostOptions]) -> AsyncIterator[Results]:
         """Send documents and yield what comes back as it comes, as `Client.stream`."""
         chosen = options_of(options)
         return self._run(on, inputs, chosen, Sink(chosen), stream=True)

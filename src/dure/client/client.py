@@ -7,7 +7,7 @@ carries one `post` at a time and is kept for the next, so a client may be used f
 import contextlib
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from dure.client.exchange import Exchange, encode_parameters
 from dure.client.inputs import Inputs, requests_of
@@ -15,7 +15,7 @@ from dure.client.native import Target
 from dure.client.native_channel import NativeChannel
 from dure.client.remote import Protocol, Remote
 from dure.client.results import Results
-from dure.client.sink import Options, Sink, keep, options_of, progress_of
+from dure.client.sink import Options, PostOptions, Sink, keep, options_of, progress_of
 from dure.document.array import DocumentArray
 from dure.errors import ConnectionLost
 
@@ -36,7 +36,7 @@ class Client(Remote):
         super().__init__(host, port, protocol=protocol, **limits)
         self._idle: list[Any] = []
 
-    def post(self, on: str, inputs: Inputs = None, **options: Any) -> Results | None:
+    def post(self, on: str, inputs: Inputs = None, **options: Unpack[PostOptions]) -> Results:
         """Send documents to an endpoint and return what came back.
 
         Args:
@@ -48,8 +48,8 @@ class Client(Remote):
                 `show_progress`.
 
         Returns:
-            All documents that came back, in the order they were sent in; with callbacks, nothing is kept and None is
-            returned.
+            All documents that came back, in the order they were sent in; with callbacks, which get
+            them, nothing is kept and none are returned.
 
         Raises:
             DureError: A request failed, and neither `on_error` nor `continue_on_error` was given. What came back
@@ -64,9 +64,9 @@ class Client(Remote):
         except Exception as error:
             keep(error, sink, chosen)
             raise
-        return None if chosen.has_callbacks else sink.result()
+        return sink.result()
 
-    def stream(self, on: str, inputs: Inputs = None, **options: Any) -> Iterator[Results]:
+    def stream(self, on: str, inputs: Inputs = None, **options: Unpack[PostOptions]) -> Iterator[Results]:
         """Send documents and yield what comes back as it comes; arguments as for `post`.
 
         Nothing is kept, so inputs and answers may be endless. Parts of a generator's answer are yielded as they are

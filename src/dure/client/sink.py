@@ -5,7 +5,7 @@ The same for every client. Knows no IO.
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 import msgspec
 
@@ -18,6 +18,27 @@ from dure.errors import DureError, SpecError
 from dure.spec import suggest
 
 Callback: TypeAlias = Callable[[Results], Any]
+
+
+class PostOptions(TypedDict, total=False):
+    """The arguments of `post` beyond where and what."""
+
+    parameters: dict[str, Any] | None
+    """Passed to the method as `parameters`."""
+    request_size: int | None
+    """Documents a request."""
+    on_done: Callback | None
+    """Called with the Results of each request that was answered."""
+    on_error: Callback | None
+    """Called with the Results of each request that failed; `results.error` and `results.failures` say why."""
+    on_always: Callback | None
+    """Called with the Results of each request."""
+    show_progress: bool
+    """Show how far it is, on standard error."""
+    continue_on_error: bool
+    """Go on when a request fails; failures are in the Results."""
+    results_in_order: bool
+    """Deliver in the order the requests were sent in (the default), or as they come."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +59,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         return any(callback is not None for callback in (self.on_done, self.on_error, self.on_always))
 
 
-def options_of(options: dict[str, Any]) -> Options:
+def options_of(options: PostOptions) -> Options:
     """Check the arguments of `post`.
 
     Raises:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import cloudpickle
 import msgspec
@@ -19,6 +19,7 @@ from dure.backends.supervisor import Supervisor
 from dure.client.client import Client
 from dure.client.inputs import Inputs
 from dure.client.results import Results
+from dure.client.sink import PostOptions
 from dure.errors import BackendError, SpecError
 from dure.executor.base import Executor
 from dure.flow.graph import order
@@ -232,11 +233,11 @@ class Flow:
 
     # -- sending --------------------------------------------------------------------------------------------------
 
-    def post(self, on: str, inputs: Inputs = None, **options: Any) -> Results | None:
+    def post(self, on: str, inputs: Inputs = None, **options: Unpack[PostOptions]) -> Results:
         """Send documents to an endpoint and return what came back; see `Client.post`."""
         return self._running().post(on, inputs, **options)
 
-    def stream(self, on: str, inputs: Inputs = None, **options: Any) -> Iterator[Results]:
+    def stream(self, on: str, inputs: Inputs = None, **options: Unpack[PostOptions]) -> Iterator[Results]:
         """Send documents and yield what comes back as it comes; see `Client.stream`."""
         return self._running().stream(on, inputs, **options)
 
