@@ -3,6 +3,7 @@
 The only place where user code is called. Knows no sockets; `server.py` feeds it and sends what it returns.
 """
 
+import asyncio
 import traceback
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypeAlias
@@ -62,7 +63,7 @@ class Runner:
             batch = self._decode(call, body)
             endpoint = self.endpoint(call.endpoint)
             returned = None if endpoint is None else self._method(endpoint)(**self._arguments(endpoint, batch))
-        except Exception as error:  # noqa: BLE001 - user code
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - user code
             if len(call.items) == 1:
                 return [self._error(call, error)]
             return [self.run(single, part)[0] for single, part in _singles(call, body)]
@@ -74,7 +75,8 @@ class Runner:
             batch = self._decode(call, body)
             endpoint = self.endpoint(call.endpoint)
             returned = None if endpoint is None else await self._method(endpoint)(**self._arguments(endpoint, batch))
-        except Exception as error:  # noqa: BLE001 - user code
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - user code
+            _raise_if_withdrawn()
             if len(call.items) == 1:
                 return [self._error(call, error)]
             return [(await self.run_async(single, part))[0] for single, part in _singles(call, body)]
@@ -99,7 +101,8 @@ class Runner:
                     whole.append(part)
             rest = concatenate(whole) if whole else DocumentArray()
             pieces = encode_form(form, rest)
-        except Exception as error:  # noqa: BLE001 - user code
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - user code
+            _raise_if_withdrawn()
             yield self._error(call, error)
             return
         yield Outcome(failed=False, rows=len(rest), size=_length(pieces), result=b""), pieces
@@ -151,20 +154,40 @@ class Runner:
             return [self._error(batch.call, error) for _ in items]
         return answers
 
-    def _error(self, call: BatchCall, error: Exception) -> Answer:
+    def _error(self, call: BatchCall, error: BaseException) -> Answer:
         if not isinstance(error, DecodeError):
             kind = type(error)
+            text = _text(error)
             name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
             error = ExecutorError(
-                f"{self._name} failed at {call.endpoint}: {name}: {error}",
+                f"{self._name} failed at {call.endpoint}: {name}: {text}",
                 executor=self._name,
                 endpoint=call.endpoint,
                 original_type=name,
-                original_message=str(error),
-                remote_traceback="".join(traceback.format_exception(error)),
+                original_message=text,
+                remote_traceback=_sendable("".join(traceback.format_exception(error))),
             )
         data = msgspec.msgpack.encode(to_wire(error))
         return Outcome(failed=True, rows=0, size=len(data), result=b""), [data]
+
+
+def _raise_if_withdrawn() -> None:
+    # A coroutine may raise CancelledError by itself, which is an error like any other.
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return _sendable(str(error))
+    except Exception as broken:  # noqa: BLE001 - user code, too
+        return f"<its text cannot be had: {type(broken).__qualname__}>"
+
+
+def _sendable(text: str) -> str:
+    # Lone surrogates, which stand in texts that were decoded carelessly, have no UTF-8.
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _singles(call: BatchCall, body: memoryview | bytearray) -> Iterator[tuple[BatchCall, memoryview]]:
