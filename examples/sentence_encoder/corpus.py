@@ -8,6 +8,7 @@ import ast
 import itertools
 import re
 import sysconfig
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,7 +76,9 @@ def _sources(folder: Path) -> list[Path]:
 
 def _docstrings(path: Path) -> Iterator[str]:
     try:
-        tree = ast.parse(path.read_bytes())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd escapes, in code that is not ours
+            tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):  # the library's tests hold broken files on purpose
         return
     pending: list[ast.AST] = [tree]
@@ -83,5 +86,6 @@ def _docstrings(path: Path) -> Iterator[str]:
         node = pending.pop()
         if isinstance(node, DOCUMENTED):
             yield ast.get_docstring(node) or ""
-            # Only statements can hold definitions: expressions, most of a tree, are left unvisited.
-            pending.extend(child for child in reversed(node.body) if isinstance(child, ast.stmt))
+        # Only statements can hold definitions: expressions, most of a tree, are left unvisited.
+        inner = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
+        pending.extend(reversed(inner))

@@ -62,7 +62,7 @@ class SentenceEncoder(Executor):
             raise SpecError(f"uses_with.batch_size: a whole number from 1, not {batch_size!r}")
         # What is quick to find wrong comes before the libraries, which take seconds to import.
         context = parse_context(device)
-        snapshot = resolve(model, files=SENTENCE_FILES, allow_download=allow_download)
+        self.snapshot = snapshot = resolve(model, files=SENTENCE_FILES, allow_download=allow_download)
         config = SentenceConfig.read(snapshot.folder)
         if normalize is not None:
             config = replace(config, normalize=normalize)

@@ -47,10 +47,11 @@ class SentenceConfig:
         """
         modules = _read(folder / "modules.json")
         kinds = [module["type"].rpartition(".")[2] for module in modules]
-        if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]) or modules[0]["path"]:
+        if kinds[:2] != ["Transformer", "Pooling"] or kinds[2:] not in ([], ["Normalize"]) or modules[0]["path"]:
             raise ModelError(
-                f"{folder / 'modules.json'}: dure runs Transformer, Pooling and then, if there is one, Normalize;"
-                f" this model is {', '.join(kinds)}. Use sentence-transformers in an Executor of your own for it."
+                f"{folder / 'modules.json'}: dure runs a Transformer (not in a folder of its own), a Pooling and then,"
+                f" if there is one, Normalize; this model is {', '.join(kinds)}. Use sentence-transformers in an"
+                " Executor of your own for it."
             )
         _refuse_prompt(folder / "config_sentence_transformers.json")
         told = _read(next(iter(sorted(folder.glob("sentence_*_config.json"))), None))

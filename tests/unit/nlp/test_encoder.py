@@ -1,0 +1,133 @@
+"""The real model, held against sentence-transformers; skipped where the extra `models` is not installed."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from dure import Document, DocumentArray
+from dure.errors import DeviceNotFound, ModelNotFound, SpecError, ValidationError
+from dure.nlp.encoder import SentenceEncoder
+
+Reference = Callable[[list[str]], np.ndarray]
+
+LONG = " ".join(f"word{i} and so on" for i in range(300))
+TEXTS = [
+    "Using a GPU allows you to significantly speed up encoding.",
+    "",
+    " ",
+    "a",
+    "GPU를 사용하면 인코딩 속도를 크게 높일 수 있습니다.",
+    "두레는 한국 마을의 공동 노동 조직이다. 🎉👩‍🔬🇰🇷",
+    "Ünïcödé, naïve café, ﬁﬂ, ①②③, x² — “quoted”",
+    "日本語のテキスト、中文文本",
+    "line\nbreaks\tand\x00control\x07 characters",
+    "UPPER case and lower case",
+    "[CLS] [MASK] <s> </s>",
+    "GPU에서 Executors 구동하기".encode().decode("latin-1"),
+    LONG,
+]
+
+
+def documents(texts: list[str]) -> DocumentArray:
+    return DocumentArray(Document(text=text) for text in texts)
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.asarray((a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1))
+
+
+@pytest.mark.timeout(180)  # two large libraries are imported
+def test_embeddings_are_those_of_sentence_transformers(encoder: SentenceEncoder, reference: Reference) -> None:
+    docs = documents(TEXTS)
+    assert encoder.encode(docs) is None
+    assert docs.embeddings.shape == (len(TEXTS), 384)
+    assert docs.embeddings.dtype == np.float32
+    expected = reference(TEXTS)
+    assert cosine(docs.embeddings, expected).min() >= 0.99999
+    np.testing.assert_allclose(docs.embeddings, expected, atol=1e-5)
+
+
+def test_order_and_company_do_not_matter(encoder: SentenceEncoder) -> None:
+    docs = documents([f"{'very ' * (i * 7 % 40)}long sentence number {i}" for i in range(60)])
+    encoder.encode(docs)
+    alone = documents([doc.text for doc in docs[::10]])
+    for doc in alone:
+        one = DocumentArray(doc)
+        encoder.encode(one)
+    np.testing.assert_allclose(alone.embeddings, docs[::10].embeddings, atol=1e-5)
+
+
+def test_what_is_too_long_is_cut_off(encoder: SentenceEncoder) -> None:
+    docs = documents([LONG, LONG + " nobody reads this far", "한 " * 300, "한 " * 333_333])
+    encoder.encode(docs)
+    np.testing.assert_allclose(docs.embeddings[::2], docs.embeddings[1::2], atol=1e-5)
+
+
+@pytest.mark.parametrize("text", ["word " * 200_000, "x" * 1_000_000, " " * 999_990 + "at the end"])
+def test_a_million_characters(text: str, encoder: SentenceEncoder, reference: Reference) -> None:
+    docs = documents([text])
+    encoder.encode(docs)
+    assert cosine(docs.embeddings, reference([text])).min() >= 0.99999
+
+
+def test_no_documents(encoder: SentenceEncoder) -> None:
+    docs = DocumentArray()
+    encoder.encode(docs)
+    assert len(docs) == 0
+
+
+def test_a_text_that_is_none_is_named(encoder: SentenceEncoder) -> None:
+    with pytest.raises(ValidationError, match=r"texts\[1\]: no valid Unicode"):
+        encoder.encode(documents(["fine", "broken \ud800"]))
+
+
+def test_settings_of_the_caller_win(encoder: SentenceEncoder) -> None:
+    text = "the same beginning, " * 3
+    other = SentenceEncoder(normalize=False, max_length=8, batch_size=1)
+    docs, cut = documents([text, text + "another end"]), documents([text, text + "another end"])
+    encoder.encode(docs)
+    other.encode(cut)
+    assert np.linalg.norm(docs.embeddings, axis=1) == pytest.approx([1, 1], abs=1e-5)
+    assert (np.abs(np.linalg.norm(cut.embeddings, axis=1) - 1) > 0.1).all()
+    np.testing.assert_allclose(cut.embeddings[0], cut.embeddings[1], atol=1e-5)
+    assert cosine(docs.embeddings[0], docs.embeddings[1]) < 0.999
+
+
+def test_requests_are_merged(encoder: SentenceEncoder) -> None:
+    endpoint = encoder.requests["/encode"]
+    assert (endpoint.method, endpoint.batching.max_batch_size) == ("encode", 256)
+
+
+@pytest.mark.usefixtures("encoder")
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"model": "no-such-model"}, ModelNotFound, "no-such-model"),
+        ({"device": "cdua"}, DeviceNotFound, r"Did you mean 'cuda'\?"),
+        ({"device": "cuda:99"}, DeviceNotFound, r"gpu\(99\) is not on this machine"),
+        ({"batch_size": 0}, SpecError, "batch_size"),
+        ({"max_length": 2}, SpecError, "at least 3"),
+        ({"max_length": 513}, SpecError, "at most 512 tokens"),
+        ({"modle": "x"}, SpecError, r"Did you mean 'model'\?"),
+    ],
+)
+def test_wrong_settings(settings: dict[str, object], error: type[Exception], message: str) -> None:
+    began = time.perf_counter()
+    with pytest.raises(error, match=message):
+        SentenceEncoder(**settings)  # type: ignore[arg-type]
+    assert time.perf_counter() - began < 5
+
+
+def test_what_is_wrong_is_told_before_the_libraries_are_imported() -> None:
+    code = (
+        "import sys\nfrom dure.nlp.encoder import SentenceEncoder\n"
+        "for wrong in ({'device': 'cdua'}, {'model': 'no-such-model'}, {'batch_size': 0}, {'modle': 1}):\n"
+        "    try: SentenceEncoder(**wrong)\n    except Exception: pass\n"
+        "print([name for name in ('torch', 'transformers', 'tokenizers', 'huggingface_hub') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert run.stdout.strip() == "[]"
