@@ -42,9 +42,14 @@ class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     uses_with: Annotated[dict[str, Any], Meta(description="arguments of the Executor's constructor")] = {}
     uses_requests: Annotated[dict[str, str], Meta(description="endpoint -> method, over what the class says")] = {}
     py_modules: Annotated[list[str], Meta(description="Python files imported before `uses` is resolved")] = []
-    device: Annotated[str | None, Meta(description="passed to the constructor as `device`, e.g. cpu, cuda, cuda:1")] = (
-        None
-    )
+    device: Annotated[
+        str | list[str] | None,
+        Meta(description="where it runs: cpu, gpu, gpu:1, auto, or a list its replicas take in turn"),
+    ] = None
+    device_memory: Annotated[
+        int | float | str | None,
+        Meta(description="device memory promised to each replica: 0.5 (a share), bytes, or '6GiB'"),
+    ] = None
     env: Annotated[dict[str, str], Meta(description="environment variables of the workers")] = {}
     batching: Annotated[BatchSpec | None, Meta(description="how requests are merged, over what the class says")] = None
     timeout_ready_s: Annotated[float, Meta(gt=0, description="seconds a worker may take to become ready")] = 600.0

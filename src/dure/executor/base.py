@@ -50,7 +50,7 @@ class Executor:
         **unknown: Any,
     ) -> None:
         if unknown:
-            known = _known_arguments(type(self))
+            known = known_arguments(type(self))
             name = next(iter(unknown))
             raise SpecError(
                 f"uses_with.{name}: {type(self).__name__} takes no argument {name!r}.{suggest(name, known)}"
@@ -80,7 +80,8 @@ class Executor:
         self.close()
 
 
-def _known_arguments(kind: type) -> list[str]:
+def known_arguments(kind: type) -> list[str]:
+    """Return the names that the constructors of an Executor class and its bases write out."""
     names: dict[str, None] = {}
     for base in kind.__mro__:
         if base is Executor:

@@ -20,9 +20,11 @@ from dure.client.client import Client
 from dure.client.inputs import Inputs
 from dure.client.results import Results
 from dure.client.sink import PostOptions
+from dure.device.probe import inventory
 from dure.errors import BackendError, SpecError
 from dure.executor.base import Executor
 from dure.flow.graph import order
+from dure.flow.plan import Placement, Plan, make_plan
 from dure.flow.yaml_io import assemble, flow_of, normalised, yaml_of
 from dure.gateway.assignment import Assignment as GatewayAssignment
 from dure.log import get_logger
@@ -136,7 +138,12 @@ class Flow:
             raise BackendError("this Flow runs already")
         spec = self._spec
         needs = order(spec.executors)
-        workers = [(self._assignment(e, i), {**spec.env, **e.env}) for e in spec.executors for i in range(e.replicas)]
+        plan = self.plan()
+        workers = [
+            (self._assignment(e, place), {**spec.env, **e.env, **place.env})
+            for e in spec.executors
+            for place in (plan.of(e.name, replica) for replica in range(e.replicas))
+        ]
         timeout_s = max((e.timeout_ready_s for e in spec.executors), default=ExecutorSpec(uses="").timeout_ready_s)
         supervisor = Supervisor(GatewayAssignment(needs=needs, spec=spec.gateway), workers, timeout_s)
         supervisor.start()
@@ -145,17 +152,26 @@ class Flow:
         self._announce()
         return self
 
-    def _assignment(self, spec: ExecutorSpec, replica: int) -> WorkerAssignment:
+    def plan(self) -> Plan:
+        """Return who runs where and why; starts nothing.
+
+        Raises:
+            DeviceNotFound: A device that is not on this machine.
+            DeviceOutOfMemory: Promised memory does not fit.
+        """
+        return make_plan(self._spec, inventory())
+
+    def _assignment(self, spec: ExecutorSpec, place: Placement) -> WorkerAssignment:
         return WorkerAssignment(
             sys_path=[path or os.getcwd() for path in sys.path],
             name=spec.name,
-            replica=replica,
+            replica=place.replica,
             replicas=spec.replicas,
             uses=_pickled(spec.uses, f"{spec.name}.uses"),
             uses_with=_pickled(spec.uses_with, f"{spec.name}.uses_with"),
             uses_requests=spec.uses_requests,
             py_modules=[str(Path(path).resolve()) for path in spec.py_modules],
-            device=spec.device,
+            device=place.device,
             batching=spec.batching,
             address="",
         )

@@ -17,7 +17,7 @@ from typing import Any
 
 import cloudpickle
 
-from dure.executor.base import Executor
+from dure.executor.base import Executor, known_arguments
 from dure.executor.loader import construct, resolve
 from dure.log import LIFECYCLE, get_logger
 from dure.transport.address import listening_socket
@@ -52,7 +52,7 @@ def main() -> None:
 def _construct(assignment: Assignment) -> Executor:
     recipe = resolve(cloudpickle.loads(assignment.uses), assignment.py_modules)
     arguments = cloudpickle.loads(assignment.uses_with)
-    if assignment.device is not None:
+    if assignment.device is not None and "device" in known_arguments(recipe.kind):
         arguments.setdefault("device", assignment.device)
     runtime = {"name": assignment.name, "replica": assignment.replica, "replicas": assignment.replicas}
     return construct(recipe, arguments, assignment.uses_requests, runtime)
