@@ -127,8 +127,8 @@ def test_reads_lines_of_standard_input_and_writes_a_file(port: int, tmp_path: Pa
 
 
 def test_reads_a_file_of_lines_and_one_of_json_lines(port: int, tmp_path: Path) -> None:
-    (tmp_path / "texts").write_bytes(b"one\r\ntwo")
-    (tmp_path / "docs").write_bytes(b'{"id": "7", "text": "one"}\n\n{"id": "8", "text": "two"}\n')
+    (tmp_path / "texts").write_bytes(b"\xef\xbb\xbfone\r\ntwo")
+    (tmp_path / "docs").write_bytes(b'{"id": "7", "text": "one"}\n{"id": "8", "text": "two"}\n')
     ask = ("client", "post", "--port", str(port), "--on", "/shout", "--no-progress")
 
     from_lines = dure(*ask, "--lines", str(tmp_path / "texts"))
@@ -140,21 +140,21 @@ def test_reads_a_file_of_lines_and_one_of_json_lines(port: int, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("flag", "content", "message"),
+    ("flag", "content", "place"),
     [
-        ("--jsonl", b'{"text": "ok"}\n{"txet": "x"}\n', "line 2: document.txet"),
-        ("--jsonl", b'{"text": "ok"}\n{"text"\n', "line 2: document is not JSON"),
-        ("--lines", b"ok\nok\n\xff\xfe\n", "line 3: 'utf-8' codec can't decode"),
+        ("--jsonl", b'{"text": "ok"}\n{"txet": "x"}\n', "line 2"),
+        ("--jsonl", b'{"text": "ok"}\n{"text"\n', "line 2"),
+        ("--lines", b"ok\nok\n\xff\xfe\n", "line 3"),
     ],
 )
-def test_a_bad_line_is_named(port: int, tmp_path: Path, flag: str, content: bytes, message: str) -> None:
+def test_a_bad_line_is_named(port: int, tmp_path: Path, flag: str, content: bytes, place: str) -> None:
     file = tmp_path / "bad"
     file.write_bytes(content)
 
     result = dure("client", "post", "--port", str(port), "--on", "/shout", flag, str(file))
 
     assert result.returncode == 1
-    assert f"{file}, {message}" in result.stderr.decode()
+    assert f"{file}, {place}" in result.stderr.decode()
     assert b"Traceback" not in result.stderr
 
 

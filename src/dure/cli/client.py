@@ -13,13 +13,11 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from dure.cli.options import given, spec_options
-from dure.errors import DureError, ValidationError
+from dure.errors import ValidationError
 from dure.spec import ClientSpec, GatewaySpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from dure.document.document import Document
+    from collections.abc import Iterable, Iterator
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -44,9 +42,7 @@ def _object(_ctx: click.Context, _option: click.Parameter, text: str | None) -> 
 @click.option("--host", default=GatewaySpec().host, show_default=True, help="Address of the Flow.")
 @click.option("--port", type=click.IntRange(1, 65535), required=True, help="Port of the Flow.")
 @click.option("--on", default="/", show_default=True, help="Endpoint.")
-@click.option(
-    "--parameters", callback=_object, help="A JSON object for the Executors; types are kept."
-)
+@click.option("--parameters", callback=_object, help="A JSON object for the Executors; types are kept.")
 @click.option("--lines", type=_FILE, help="Read one text a line; - is standard input.")
 @click.option("--jsonl", type=_FILE, help="Read one Document as JSON a line; - is standard input.")
 @click.option(
@@ -91,56 +87,42 @@ def _write(docs: Any, sink: IO[str]) -> None:
     sink.flush()
 
 
-def _documents(
-    texts: tuple[str, ...], lines: Path | None, jsonl: Path | None
-) -> "Iterator[Document]":
+def _documents(texts: tuple[str, ...], lines: Path | None, jsonl: Path | None) -> "Iterable[Any]":
     """Choose the one source that was named.
 
     Raises:
         click.UsageError: Several sources were named, or none and standard input is a terminal.
     """
-    from dure.document.document import Document
+    from dure.document.files import read_jsonl
 
     if sum(map(bool, (texts, lines, jsonl))) > 1:
         raise click.UsageError("Give either TEXTS, or --lines, or --jsonl.")
     if texts:
-        return (Document(text=text) for text in texts)
+        return texts
     if jsonl:
-        return _each_line(jsonl, Document.from_json, skip_blank=True)
+        return read_jsonl("/dev/stdin" if str(jsonl) == "-" else jsonl)
     if lines is None and sys.stdin.isatty():
-        raise click.UsageError(
-            "Nothing to send: give TEXTS, --lines FILE, --jsonl FILE, or standard input."
-        )
-    return _each_line(lines or Path("-"), lambda text: Document(text=text), skip_blank=False)
+        raise click.UsageError("Nothing to send: give TEXTS, --lines FILE, --jsonl FILE, or standard input.")
+    return _read_lines(lines or Path("-"))
 
 
-def _each_line(
-    path: Path, make: "Callable[[str], Document]", *, skip_blank: bool
-) -> "Iterator[Document]":
-    """Yield a Document a line. Lines end at a line feed only: other line breaks are text.
+def _read_lines(path: Path) -> "Iterator[str]":
+    """Yield the text of each line. Lines end at a line feed only: other breaks are text.
 
     Raises:
-        ValidationError: A line is not UTF-8, or not what `make` takes; names the file and the line.
+        ValidationError: A line is not UTF-8; names the file and the line.
     """
     with click.open_file(path, "rb") as file:
         for number, raw in enumerate(file, 1):
             line = raw.removesuffix(b"\n").removesuffix(b"\r")
-            if skip_blank and not line.strip():
-                continue
             try:
-                yield make(line.decode("utf-8"))
-            except (DureError, UnicodeDecodeError) as error:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
                 name = "standard input" if str(path) == "-" else path
                 raise ValidationError(f"{name}, line {number}: {error}") from error
 
 
 def _refuse_same_file(output: Path | None, source: Path | None) -> None:
     """Opening the output would empty the input before it is read."""
-    if (
-        output
-        and source
-        and output.exists()
-        and str(source) != "-"
-        and os.path.samefile(output, source)
-    ):
+    if output and source and output.exists() and str(source) != "-" and os.path.samefile(output, source):
         raise click.UsageError(f"--output is the file that is read: {output}")

@@ -41,9 +41,7 @@ def new(**answers: Any) -> None:
     if not given and sys.stdin.isatty():
         given = _ask()
     if "name" not in given:
-        raise click.UsageError(
-            "Missing option '--name' (it is asked for on a terminal only, and if no flag is given)."
-        )
+        raise click.UsageError("Missing option '--name' (it is asked for on a terminal only, and if no flag is given).")
     given.setdefault("path", Path.cwd() / given["name"])
     given["keywords"] = scaffold.split_keywords(given.get("keywords", ""))
     try:
@@ -58,12 +56,8 @@ def _ask() -> dict[str, Any]:
     """Hold the dialogue; an answer that cannot be used is asked for again."""
     from dure.hub import scaffold
 
-    name = _prompt(
-        "Name of the Executor, in CamelCase (e.g. SentenceEncoder)", scaffold.check_name, None
-    )
-    folder = _prompt(
-        "Folder", lambda text: scaffold.check_line("path", text), str(Path.cwd() / name)
-    )
+    name = _prompt("Name of the Executor, in CamelCase (e.g. SentenceEncoder)", scaffold.check_name, None)
+    folder = _prompt("Folder", lambda text: scaffold.check_line("path", text), str(Path.cwd() / name))
     answers: dict[str, Any] = {"name": name, "path": Path(folder).expanduser()}
     if click.confirm("Advanced settings: description, keywords, URL, Dockerfile?", default=False):
         answers["description"] = _prompt(
@@ -86,17 +80,13 @@ def _prompt(question: str, check: Callable[[str], str], default: str | None = ""
         except ValidationError as error:
             raise click.UsageError(str(error)) from error  # click asks again
 
-    answer: str = click.prompt(
-        question, default=default, value_proc=convert, show_default=bool(default)
-    )
+    answer: str = click.prompt(question, default=default, value_proc=convert, show_default=bool(default))
     return answer
 
 
 def _next_steps(plan: Any, files: list[str]) -> str:
     image = (
-        f"\n  docker build -t {plan.image} .   # then: docker run -p 8080:8080 {plan.image}"
-        if plan.dockerfile
-        else ""
+        f"\n  docker build -t {plan.image} .   # then: docker run -p 8080:8080 {plan.image}" if plan.dockerfile else ""
     )
     return (
         f"Made {plan.path}: {', '.join(files)}\n\nNext:\n"

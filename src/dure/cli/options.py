@@ -30,9 +30,7 @@ class Pair(click.ParamType):  # type: ignore[type-arg]  # generic in newer relea
     def __init__(self, *, typed: bool) -> None:
         self.typed = typed
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, Any]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
         """Split at the first `=`."""
         if isinstance(value, tuple):
             return value  # click converts what it has converted before
@@ -101,9 +99,7 @@ def _option(field: inspect.Field, text: str) -> Callable[[F], F]:
     if multiple:
         notes.append("[repeatable]")
     flag = f"--{field.name.replace('_', '-')}"
-    return click.option(
-        flag, field.name, type=kind, multiple=multiple, default=None, help="  ".join(notes)
-    )
+    return click.option(flag, field.name, type=kind, multiple=multiple, default=None, help="  ".join(notes))
 
 
 def _plain(kind: inspect.Type) -> inspect.Type:
@@ -111,9 +107,7 @@ def _plain(kind: inspect.Type) -> inspect.Type:
     while isinstance(kind, inspect.Metadata):
         kind = kind.type
     if isinstance(kind, inspect.UnionType):
-        return next(
-            _plain(member) for member in kind.types if not isinstance(member, inspect.NoneType)
-        )
+        return next(_plain(member) for member in kind.types if not isinstance(member, inspect.NoneType))
     return kind
 
 
@@ -127,9 +121,7 @@ def _shell_type(kind: inspect.Type) -> "tuple[click.ParamType[Any], bool]":
         case inspect.ListType(item_type=item):
             return _shell_type(_plain(item))[0], True
         case inspect.DictType() | inspect.StructType():
-            texts = isinstance(kind, inspect.DictType) and isinstance(
-                _plain(kind.value_type), inspect.StrType
-            )
+            texts = isinstance(kind, inspect.DictType) and isinstance(_plain(kind.value_type), inspect.StrType)
             return Pair(typed=not texts), True
     return (click.BOOL if isinstance(kind, inspect.BoolType) else click.STRING), False
 
