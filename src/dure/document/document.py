@@ -87,7 +87,7 @@ class Document:
         text: str | None = None,
         *,
         id: str | None = None,  # noqa: A002 - the field's name
-        blob: bytes | None = None,
+        blob: bytes | bytearray | memoryview | None = None,
         tensor: Any = None,
         embedding: Any = None,
         tags: dict[str, Any] | None = None,
@@ -167,6 +167,9 @@ class Document:
 
     def _to_dict(self) -> dict[str, Any]:
         out: dict[str, Any] = {}
+        for name in self.__dict__:
+            if name not in FIELDS:
+                raise unknown_field(name)
         for name in FIELDS:
             value = self.__dict__.get(name)
             at = f"{name} of document {self.id!r:.60}"
@@ -203,7 +206,7 @@ class Document:
     @classmethod
     def _read(cls, name: str, value: Any, at: str) -> Any:
         if name not in FIELDS:
-            raise ValidationError(f"{at}: a Document has no field {name!r}.{suggest(name, FIELDS)}")
+            raise unknown_field(name, f"{at}: ")
         if name in TEXTS and not isinstance(value, str):
             raise ValidationError(f"{at} must be a text, not {value!r:.80}")
         if name in DICTS and not isinstance(value, dict):
@@ -237,6 +240,11 @@ class Document:
             return cls.from_dict(plain.from_json(line, at), at=at)
         except RecursionError as error:
             raise ValidationError(f"{at}: documents are nested too deeply") from error
+
+
+def unknown_field(name: str, at: str = "") -> ValidationError:
+    """Return the error for a name that is no field; `at` is put before the message."""
+    return ValidationError(f"{at}a Document has no field {name!r}.{suggest(name, FIELDS)}")
 
 
 def _typed(name: str, value: Any, kind: Any) -> Any:

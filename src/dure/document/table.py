@@ -11,9 +11,8 @@ from typing import Any, Self
 import numpy as np
 
 from dure.document.column import Column, as_array, has_gaps, stack
-from dure.document.document import ARRAYS, DICTS, FIELDS, TEXTS, Document, new_id
+from dure.document.document import ARRAYS, DICTS, FIELDS, TEXTS, Document, new_id, unknown_field
 from dure.errors import ValidationError
-from dure.spec import suggest
 
 _HOLDS: dict[str, type] = {
     **dict.fromkeys(TEXTS, str),
@@ -45,7 +44,7 @@ class Table:
         """
         for name, column in columns.items():
             if name not in FIELDS:
-                raise _unknown(name)
+                raise unknown_field(name)
             if len(column) != rows:
                 raise ValidationError(f"column {name!r} has {len(column)} values, not {rows}")
         self = cls.__new__(cls)
@@ -80,7 +79,7 @@ class Table:
         stored = [document.__dict__ for document in self._documents]
         names = set().union(*stored)
         if not names.issubset(FIELDS):
-            raise _unknown(min(names.difference(FIELDS)))
+            raise unknown_field(min(names.difference(FIELDS)))
         columns: dict[str, Column] = {"id": [document.id for document in self._documents]}
         for name in FIELDS[1:]:
             if name in names:
@@ -95,7 +94,7 @@ class Table:
             ValidationError: No such field.
         """
         if name not in FIELDS:
-            raise _unknown(name)
+            raise unknown_field(name)
         if self._documents is None:
             if name in ARRAYS:
                 return self._columns.get(name, [None] * self._rows)
@@ -125,7 +124,7 @@ class Table:
                 the field's, or no such field.
         """
         if name not in FIELDS:
-            raise _unknown(name)
+            raise unknown_field(name)
         if name in ARRAYS:
             column = [None] * len(self) if values is None else as_array(values)
         else:
@@ -137,10 +136,6 @@ class Table:
         else:
             for document, value in zip(self._documents, column, strict=True):
                 setattr(document, name, value)
-
-
-def _unknown(name: str) -> ValidationError:
-    return ValidationError(f"a Document has no field {name!r}.{suggest(name, FIELDS)}")
 
 
 def _typed(name: str, values: Any) -> list[Any]:

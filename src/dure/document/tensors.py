@@ -71,42 +71,43 @@ def from_plain(value: Any, at: str, *, always_float32: bool) -> np.ndarray:
     Raises:
         ValidationError: No numbers, an irregular shape, or numbers that their type cannot hold.
     """
+    if isinstance(value, np.ndarray):
+        return portable(value, at)
     if isinstance(value, dict):
         return _described(value, at)
-    raw = _numbers(value, at)
-    dtype = _FLOAT32 if always_float32 or not raw.size else _READ_AS.get(raw.dtype.kind, raw.dtype)
-    return _cast(raw, dtype, at)
-
-
-def _described(value: dict[str, Any], at: str) -> np.ndarray:
-    if value.keys() != {"dtype", "shape", "data"}:
-        raise ValidationError(f"{at} must have dtype, shape and data, not {', '.join(value)}")
-    name, shape = value["dtype"], value["shape"]
-    if name not in (*_NAMES, *_FLOATS):
-        raise ValidationError(f"{at}: {name!r} is no type of number, such as float32")
-    flat = _cast(_numbers(value["data"], at), np.dtype(name), at)
-    try:
-        return flat.reshape(shape)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise ValidationError(f"{at}: {flat.size} numbers do not fit shape {shape!r:.60}") from error
-
-
-def _numbers(value: Any, at: str) -> np.ndarray:
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, OverflowError) as error:
         raise ValidationError(f"{at} must be numbers in a regular shape: {error}") from error
     if array.dtype.kind not in "biuf":
         raise ValidationError(f"{at} must be numbers, not {value!r:.80}")
+    if always_float32 or array.dtype.kind == "f":
+        return _as_floats(array, _FLOAT32, at)
     return array
 
 
-def _cast(array: np.ndarray, dtype: np.dtype[Any], at: str) -> np.ndarray:
-    if array.dtype == dtype:
-        return array
+def _described(value: dict[str, Any], at: str) -> np.ndarray:
+    if value.keys() != {"dtype", "shape", "data"}:
+        raise ValidationError(f"{at} must have dtype, shape and data, not {', '.join(value)}")
+    name, shape, data = value["dtype"], value["shape"], value["data"]
+    if name not in (*_NAMES, *_FLOATS):
+        raise ValidationError(f"{at}: {name!r} is no type of number, such as float32")
+    kinds = {int, float} if name in _FLOATS else {bool} if name == "bool" else {int}
+    if not isinstance(data, list) or not set(map(type, data)) <= kinds:
+        raise ValidationError(f"{at}: data must be a list of {name}, not {data!r:.60}")
+    try:
+        flat = np.array(data, np.float64 if name in _FLOATS else name)
+        if min(shape, default=0) < 0:
+            raise ValueError("an axis of less than nothing")
+        flat = flat.reshape(shape)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValidationError(f"{at}: {len(data)} numbers, {name}, {shape!r:.60}: {error}") from error
+    return _as_floats(flat, np.dtype(name), at) if name in _FLOATS else flat
+
+
+def _as_floats(array: np.ndarray, dtype: np.dtype[Any], at: str) -> np.ndarray:
     with np.errstate(all="ignore"):
-        cast = array.astype(dtype)
-    exact = dtype.kind == "f" or np.array_equal(cast, array)
-    if not exact or (np.isfinite(array).all() and not np.isfinite(cast).all()):
+        floats = array.astype(dtype)
+    if not np.isfinite(floats).all() and np.isfinite(array).all():
         raise ValidationError(f"{at}: not all numbers fit into {dtype} ({array!r:.60})")
-    return cast
+    return floats
