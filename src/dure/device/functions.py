@@ -118,6 +118,7 @@ sigmoid = _elementwise("sigmoid", "1 / (1 + exp(-x))")
 sign = _elementwise("sign", "the sign: -1, 0 or 1")
 sin = _elementwise("sin", "the sine")
 sqrt = _elementwise("sqrt", "the square root")
+softplus = _elementwise("softplus", "log(1 + exp(x))")
 square = _elementwise("square", "the square")
 tanh = _elementwise("tanh", "the hyperbolic tangent")
 

@@ -105,9 +105,6 @@ def test_a_bad_kind_is_refused() -> None:
 
 
 def test_naming_a_device_loads_no_array_library() -> None:
-    code = (
-        "import sys, dure.device.probe as probe; probe.inventory(); "
-        "print({'numpy', 'torch'} & set(sys.modules))"
-    )
+    code = "import sys, dure.device.probe as probe; probe.inventory(); print({'numpy', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -59,9 +59,7 @@ def test_a_look_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
         ("NoDevFiles", []),
     ],
 )
-def test_only_what_cuda_would_show(
-    monkeypatch: pytest.MonkeyPatch, visible: str, expected: list[str]
-) -> None:
+def test_only_what_cuda_would_show(monkeypatch: pytest.MonkeyPatch, visible: str, expected: list[str]) -> None:
     monkeypatch.setenv("DURE_SIMULATE_GPUS", "4")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     found = inventory()
@@ -95,9 +93,7 @@ def test_without_a_gpu_the_refusal_says_what_is_missing(monkeypatch: pytest.Monk
         ("DURE_SIMULATE_GPU_MEMORY", "8GB"),
     ],
 )
-def test_a_variable_that_cannot_be_read_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
-) -> None:
+def test_a_variable_that_cannot_be_read_is_an_error(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     monkeypatch.setenv("DURE_SIMULATE_GPUS", "1")
     monkeypatch.setenv(variable, value)
     with pytest.raises(SpecError, match=variable):

@@ -109,8 +109,7 @@ def test_forbidden_names_the_line_that_would_move_and_does_not_move() -> None:
             Move(gpu(0), cpu(), 4096).make(lambda: carried.append(1))
         line = this_line() - 1
     assert str(caught.value) == (
-        f"{HERE}:{line}: 4,096 bytes would move from gpu(0) to cpu(0)"
-        f" inside the no_transfers() of {HERE}:{begun}."
+        f"{HERE}:{line}: 4,096 bytes would move from gpu(0) to cpu(0) inside the no_transfers() of {HERE}:{begun}."
     )
     assert carried == []
     assert carry() == "carried"
