@@ -87,7 +87,7 @@ def test_memory_is_spread_and_refused_where_it_does_not_fit() -> None:
 
 def test_a_share_is_of_the_whole_and_must_be_free() -> None:
     assert plan(machine(1), device="gpu", device_memory=0.5).of("encoder", 0).memory_bytes == 8 * GIB
-    with pytest.raises(DeviceOutOfMemory, match="8.00 GiB do not fit"):
+    with pytest.raises(DeviceOutOfMemory, match=r"8\.00 GiB do not fit"):
         plan(machine(1, free_gib=4), device="gpu", device_memory=0.5)
 
 
