@@ -18,6 +18,7 @@ _COMMANDS = {
     "executor": ("dure.cli.executor", "Serve one Executor."),
     "flow": ("dure.cli.flow", "Serve a Flow."),
     "hub": ("dure.cli.hub", "Make Executor bundles."),
+    "plan": ("dure.cli.plan", "Print who would run where."),
 }
 
 
