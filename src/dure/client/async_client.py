@@ -16,7 +16,7 @@ from dure.client.remote import Protocol, Remote
 from dure.client.results import Results
 from dure.client.sink import Options, PostOptions, Sink, keep, options_of, progress_of
 from dure.document.array import DocumentArray
-from dure.errors import ConnectionLost
+from dure.errors import ConnectionLost, RequestError
 
 
 class AsyncClient(Remote):
@@ -44,7 +44,7 @@ class AsyncClient(Remote):
     def stream(self, on: str, inputs: AsyncInputs = None, **options: Unpack[PostOptions]) -> AsyncIterator[Results]:
         """Send documents and yield what comes back as it comes, as `Client.stream`."""
         chosen = options_of(options)
-        return self._run(on, inputs, chosen, Sink(chosen), stream=True)
+        return self._run(on, inputs, chosen, Sink(chosen, keeps=False), stream=True)
 
     async def _run(self, on: str, inputs: Any, options: Options, sink: Sink, *, stream: bool) -> AsyncIterator[Results]:
         spec = self.limits(options)
@@ -60,8 +60,11 @@ class AsyncClient(Remote):
                         documents, failure = await _async_advance(requests)
                         more = documents is not None
                         if documents is not None:
-                            number = exchange.next_number()
-                            exchange.sent(documents, await channel.call(number, target, documents))
+                            try:
+                                size = await channel.call(exchange.next_number(), target, documents)
+                                exchange.sent(documents, size)
+                            except RequestError as error:  # nothing was sent
+                                exchange.refuse(documents, error)
                         arrived = channel.poll()
                     else:
                         arrived = await channel.receive()
@@ -77,13 +80,21 @@ class AsyncClient(Remote):
 
     @contextlib.asynccontextmanager
     async def _channel(self) -> AsyncIterator[Any]:
-        channel = self._idle.pop() if self._idle else await self._connect()
+        channel = await self._kept() or await self._connect()
         try:
             yield channel
         except BaseException:
             await channel.close()
             raise
         self._idle.append(channel)
+
+    async def _kept(self) -> Any:
+        while self._idle:
+            channel = self._idle.pop()
+            if channel.is_open:
+                return channel
+            await channel.close()
+        return None
 
     async def _connect(self) -> Any:
         path = self.native_path()

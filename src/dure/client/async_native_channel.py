@@ -22,6 +22,7 @@ class AsyncNativeChannel:
         self._frames: deque[Frame] = deque()
         self._arrived = asyncio.Event()
         self._lost = False
+        self._loop = asyncio.get_running_loop()
         self._limit = 0
         self._connection = Connection(MAX_FRAME_BYTES, self._on_frame, self._on_closed)
 
@@ -59,9 +60,15 @@ class AsyncNativeChannel:
         await self._wait()
         return self.poll()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the Flow is still at the other end, and this is the loop that it was opened on."""
+        return not self._lost and self._loop is asyncio.get_running_loop()
+
     async def close(self) -> None:
         """Close the connection; what is under way is withdrawn."""
-        self._connection.close()
+        if not self._loop.is_closed():
+            self._connection.close()
 
     async def _wait(self) -> None:
         while not self._frames:

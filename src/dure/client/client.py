@@ -17,7 +17,7 @@ from dure.client.remote import Protocol, Remote
 from dure.client.results import Results
 from dure.client.sink import Options, PostOptions, Sink, keep, options_of, progress_of
 from dure.document.array import DocumentArray
-from dure.errors import ConnectionLost
+from dure.errors import ConnectionLost, RequestError
 
 
 class Client(Remote):
@@ -73,7 +73,7 @@ class Client(Remote):
         made. Leaving the loop withdraws what is under way.
         """
         chosen = options_of(options)
-        return self._run(on, inputs, chosen, Sink(chosen), stream=True)
+        return self._run(on, inputs, chosen, Sink(chosen, keeps=False), stream=True)
 
     def _run(self, on: str, inputs: Any, options: Options, sink: Sink, *, stream: bool) -> Iterator[Results]:
         spec = self.limits(options)
@@ -88,8 +88,11 @@ class Client(Remote):
                     documents, failure = _advance(requests)
                     more = documents is not None
                     if documents is not None:
-                        number = exchange.next_number()
-                        exchange.sent(documents, channel.call(number, target, documents))
+                        try:
+                            size = channel.call(exchange.next_number(), target, documents)
+                            exchange.sent(documents, size)
+                        except RequestError as error:  # nothing was sent
+                            exchange.refuse(documents, error)
                     arrived = channel.poll()
                 else:
                     arrived = channel.receive()
@@ -105,16 +108,22 @@ class Client(Remote):
 
     @contextlib.contextmanager
     def _channel(self) -> Iterator[Any]:
-        try:
-            channel = self._idle.pop()
-        except IndexError:
-            channel = self._connect()
+        channel = self._kept() or self._connect()
         try:
             yield channel
         except BaseException:
             channel.close()  # withdraws what is under way
             raise
         self._idle.append(channel)
+
+    def _kept(self) -> Any:
+        while self._idle:
+            with contextlib.suppress(IndexError):  # another thread took it
+                channel = self._idle.pop()
+                if channel.is_open:
+                    return channel
+                channel.close()
+        return None
 
     def _connect(self) -> Any:
         path = self.native_path()

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from dure.client.results import Failure, Results
+from dure.document import plain
 from dure.document.array import DocumentArray
 from dure.errors import DureError, ValidationError
 from dure.spec import ClientSpec
@@ -84,6 +85,12 @@ class Exchange:
         self._num_documents += len(documents)
         self._in_flight_bytes += nbytes
 
+    def refuse(self, documents: DocumentArray, error: DureError) -> None:
+        """Note that the next request could not be sent; it fails alone."""
+        number = self.next_number()
+        self.sent(documents, 0)
+        self.accept(Incoming(number, error=error))
+
     def accept(self, incoming: Incoming) -> None:
         """Take in what a channel received."""
         pending = self._pending.get(incoming.number)
@@ -130,11 +137,12 @@ def encode_parameters(parameters: dict[str, Any] | None) -> bytes:
     Raises:
         ValidationError: Not a dict, or a value that cannot travel.
     """
+    if parameters is not None and not isinstance(parameters, dict):
+        raise ValidationError(f"parameters must be a dict, not {type(parameters).__name__}")
     if not parameters:
         return b""
-    if not isinstance(parameters, dict):
-        raise ValidationError(f"parameters must be a dict, not {type(parameters).__name__}")
+    plain.check(parameters, "parameters")
     try:
-        return msgspec.msgpack.encode(parameters)
+        return msgspec.msgpack.encode(parameters, enc_hook=plain.encode_hook)
     except (TypeError, OverflowError, ValueError) as error:
         raise ValidationError(f"parameters cannot be sent: {error}") from error

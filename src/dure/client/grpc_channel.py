@@ -13,25 +13,25 @@ import grpc
 import msgspec
 
 from dure.client.exchange import Incoming
-from dure.client.native import Target
+from dure.client.native import MAX_FRAME_BYTES, Target, check_size
 from dure.document import dure_pb2 as pb
-from dure.document import protobuf
+from dure.document import plain, protobuf
 from dure.document.array import DocumentArray
-from dure.errors import ConnectionLost, DureError, TooLarge, ValidationError, from_wire
+from dure.errors import ConnectionLost, DureError, TooLarge, from_wire
+from dure.transport.messages import LIMIT_KEY
 
 _METHOD = "/dure.v1.Flow/Stream"
 _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 _MAX_MESSAGE_BYTES = 1 * 2**20
+_MAX_ARRIVED = 64  # messages; while as many wait to be taken, no more are read
 
 
-def _envelope(number: int, target: Target, documents: DocumentArray) -> tuple[pb.RequestEnvelope, int]:
+def _envelope(number: int, target: Target, documents: DocumentArray, limit: int) -> tuple[pb.RequestEnvelope, int]:
     data = protobuf.encode(documents)
+    check_size(len(documents), len(data) + len(target.parameters), limit)
     parameters = ""
     if target.parameters:
-        try:
-            parameters = msgspec.json.encode(msgspec.msgpack.decode(target.parameters)).decode()
-        except (TypeError, ValueError) as error:
-            raise ValidationError(f"parameters cannot be sent as JSON: {error}") from error
+        parameters = plain.to_json(msgspec.msgpack.decode(target.parameters), "parameters")
     envelope = pb.RequestEnvelope(
         id=number, endpoint=target.endpoint, parameters_json=parameters, documents=data, parts=target.stream
     )
@@ -47,6 +47,10 @@ def _incoming(reply: pb.ReplyEnvelope) -> Incoming:
     return Incoming(reply.id, protobuf.decode(reply.documents), results=results, final=not reply.part)
 
 
+def _limit(metadata: Any) -> int:
+    return next((int(value) for key, value in metadata or () if key == LIMIT_KEY), MAX_FRAME_BYTES)
+
+
 def _failure(error: grpc.RpcError, address: str) -> DureError:
     status = error.code()
     if status is grpc.StatusCode.RESOURCE_EXHAUSTED:
@@ -59,6 +63,9 @@ class GrpcChannel:
 
     Args:
         address: `host:port`.
+
+    Raises:
+        ConnectionLost: Nobody listens there.
     """
 
     def __init__(self, address: str) -> None:
@@ -70,11 +77,15 @@ class GrpcChannel:
             _METHOD, pb.RequestsEnvelope.SerializeToString, pb.RepliesEnvelope.FromString
         )
         self._call: Any = stream(_merged(self._outgoing))
+        self._room = threading.Semaphore(_MAX_ARRIVED)
         threading.Thread(target=self._read, daemon=True).start()
+        self._limit = _limit(self._call.initial_metadata())
+        if not self._call.is_active():
+            self.receive()  # raises why
 
     def call(self, number: int, target: Target, documents: DocumentArray) -> int:
-        """Send one request; return its size in bytes."""
-        envelope, size = _envelope(number, target, documents)
+        """Send one request, as `NativeChannel.call`."""
+        envelope, size = _envelope(number, target, documents, self._limit)
         self._outgoing.put(envelope)
         return size
 
@@ -91,10 +102,17 @@ class GrpcChannel:
         message = self._arrived.get()
         if isinstance(message, DureError):
             raise message
+        self._room.release()
         return [_incoming(reply) for reply in message.replies]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the Flow is still at the other end; asked while nothing is under way."""
+        return bool(self._call.is_active())
 
     def close(self) -> None:
         """Close the connection; what is under way is withdrawn."""
+        self._room.release(_MAX_ARRIVED)
         self._outgoing.put(None)
         self._call.cancel()
         self._channel.close()
@@ -102,6 +120,7 @@ class GrpcChannel:
     def _read(self) -> None:
         try:
             for replies in self._call:
+                self._room.acquire()
                 self._arrived.put(replies)
         except grpc.RpcError as error:
             self._arrived.put(_failure(error, self._address))
@@ -136,17 +155,29 @@ class AsyncGrpcChannel:
             _METHOD, pb.RequestsEnvelope.SerializeToString, pb.RepliesEnvelope.FromString
         )
         self._stream = stream()
-        self._arrived: asyncio.Queue[pb.RepliesEnvelope | DureError] = asyncio.Queue()
-        self._reader = asyncio.get_running_loop().create_task(self._read())
+        self._arrived: asyncio.Queue[pb.RepliesEnvelope | DureError] = asyncio.Queue(_MAX_ARRIVED)
+        self._loop = asyncio.get_running_loop()
+        self._reader = self._loop.create_task(self._read())
+        self._limit = 0
 
     @classmethod
     async def open(cls, address: str) -> "AsyncGrpcChannel":
-        """Connect to `host:port`; a Flow that is not there is noticed at the first `receive`."""
-        return cls(address)
+        """Connect to `host:port`.
+
+        Raises:
+            ConnectionLost: Nobody listens there.
+        """
+        self = cls(address)
+        try:
+            self._limit = _limit(await self._stream.initial_metadata())
+        except grpc.RpcError as error:
+            await self.close()
+            raise _failure(error, address) from error
+        return self
 
     async def call(self, number: int, target: Target, documents: DocumentArray) -> int:
-        """Send one request; return its size in bytes."""
-        envelope, size = _envelope(number, target, documents)
+        """Send one request, as `NativeChannel.call`."""
+        envelope, size = _envelope(number, target, documents, self._limit)
         try:
             await self._stream.write(pb.RequestsEnvelope(requests=[envelope]))
         except (grpc.RpcError, asyncio.InvalidStateError) as error:
@@ -161,8 +192,15 @@ class AsyncGrpcChannel:
         """Wait until something has arrived; return it."""
         return self._taken(await self._arrived.get())
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the Flow is still at the other end, and this is the loop that it was opened on."""
+        return self._loop is asyncio.get_running_loop() and not self._stream.done()
+
     async def close(self) -> None:
         """Close the connection; what is under way is withdrawn."""
+        if self._loop.is_closed():
+            return
         self._reader.cancel()
         self._stream.cancel()
         await self._channel.close()
@@ -181,8 +219,8 @@ class AsyncGrpcChannel:
         try:
             replies: AsyncIterator[pb.RepliesEnvelope] = aiter(self._stream)
             async for message in replies:
-                self._arrived.put_nowait(message)
+                await self._arrived.put(message)
         except grpc.RpcError as error:
-            self._arrived.put_nowait(_failure(error, self._address))
+            await self._arrived.put(_failure(error, self._address))
         else:
-            self._arrived.put_nowait(ConnectionLost(f"the Flow at {self._address} ended the stream"))
+            await self._arrived.put(ConnectionLost(f"the Flow at {self._address} ended the stream"))

@@ -15,6 +15,8 @@ from dure.transport.frames import Buffers, Frame, Kind, pack
 MAX_FRAME_BYTES = 0xFFFFFFFF
 """An answer may be of any size: the client asked for it."""
 
+_HEADER_BYTES = 4096
+
 GONE = "the connection to the Flow was lost; what was under way may or may not have been done"
 
 
@@ -35,13 +37,22 @@ def request_frame(number: int, target: Target, documents: DocumentArray, limit: 
     """
     body: Buffers = list(encode(documents))
     size = sum([len(piece) for piece in body])
-    if size + 4096 + len(target.parameters) > limit:
-        raise TooLarge(
-            f"a request of {len(documents)} documents takes {size:,} bytes; this Flow accepts {limit:,}"
-            " (max_request_bytes): send fewer documents a request (request_size), or raise the limit"
-        )
+    check_size(len(documents), size + len(target.parameters), limit)
     call = messages.Call(target.endpoint, target.parameters, len(documents), target.stream)
     return pack(Kind.CALL, number, messages.encode(call), body), size
+
+
+def check_size(num_documents: int, size: int, limit: int) -> None:
+    """Refuse a request of `size` bytes that the Flow would refuse.
+
+    Raises:
+        TooLarge: It does, with what a header takes, not fit into `limit`.
+    """
+    if size + _HEADER_BYTES > limit:
+        raise TooLarge(
+            f"a request of {num_documents} documents takes {size:,} bytes; this Flow accepts {limit:,}"
+            " (max_request_bytes): send fewer documents a request (request_size), or raise the limit"
+        )
 
 
 def incoming_of(frame: Frame) -> Incoming:

@@ -64,6 +64,16 @@ class NativeChannel:
             self._fill(wait=True)
         return self._take()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the Flow is still at the other end; asked while nothing is under way."""
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
     def close(self) -> None:
         """Close the connection; what is under way is withdrawn."""
         self._socket.close()

@@ -77,10 +77,12 @@ class Sink:
 
     Args:
         options: What the caller wants.
+        keeps: Whether `result` will be asked for; if not, nothing is kept.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, *, keeps: bool = True) -> None:
         self._options = options
+        self._keeps = keeps
         self.collected: list[Results] = []
         self.failures: list[Failure] = []
 
@@ -98,11 +100,12 @@ class Sink:
             results.failures = [failure]
             if options.on_error is not None:
                 options.on_error(results)
-            elif not options.continue_on_error:
-                raise failure.error
-            self.failures.append(failure)
+            if self._keeps:
+                self.failures.append(failure)
         if options.on_always is not None:
             options.on_always(results)
+        if failure is not None and options.on_error is None and not options.continue_on_error:
+            raise failure.error
         return results if failure is None or options.continue_on_error else None
 
     def result(self) -> Results:

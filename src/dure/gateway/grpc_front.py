@@ -10,18 +10,22 @@ from typing import Any
 
 import grpc
 import msgspec
+from google.protobuf.message import DecodeError as ProtobufError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from dure.document import dure_pb2 as pb
 from dure.document.forms import PROTOBUF
-from dure.errors import DecodeError, DureError, StartFailed, to_wire
+from dure.errors import DecodeError, DureError, RequestError, StartFailed, TooLarge, to_wire
 from dure.gateway.job import Answer
 from dure.gateway.router import Outcome, Request, Router, Walk
 from dure.spec import GatewaySpec
+from dure.transport.messages import LIMIT_KEY
 
 SERVICE = "dure.v1.Flow"
 _MAX_MESSAGE_BYTES = 4 * 2**20
+_MAX_DETAILS = 2000  # characters of a status, which travels as HTTP/2 headers: clients accept 8 KiB of them
+_MORE_BYTES = 4 * 2**20  # what a message may hold beside the largest request, which is refused by itself
 
 
 class GrpcFront:
@@ -38,11 +42,12 @@ class GrpcFront:
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
         self._server = grpc.aio.server(
             options=[
-                ("grpc.max_receive_message_length", spec.max_request_bytes),
+                ("grpc.max_receive_message_length", spec.max_request_bytes + _MORE_BYTES),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
             ]
         )
+        self._sessions: set[_Session] = set()
         self.port = 0
 
     async def open(self) -> None:
@@ -76,38 +81,43 @@ class GrpcFront:
             await self._health.set(name, status.SERVING if serving else status.NOT_SERVING)
 
     async def close(self, grace_s: float) -> None:
-        """Refuse new calls, let those on their way finish."""
+        """Refuse new calls, let those on their way finish; streams end when all of their requests are answered."""
         await self.set_serving(serving=False)
+        for session in self._sessions:
+            session.finish()
         await self._server.stop(grace_s)
 
     async def _post(self, envelope: pb.RequestEnvelope, context: Any) -> pb.ReplyEnvelope:
         done: asyncio.Future[Outcome | DureError] = asyncio.get_running_loop().create_future()
         walk: Walk | None = None
         try:
-            request = _request(envelope, lambda _: None, done.set_result)
+            request = _request(envelope, self._spec.max_request_bytes, lambda _: None, done.set_result)
             walk = self._router.submit(request)
             outcome = await done
-        except DecodeError as error:
+        except RequestError as error:
             outcome = error
         except asyncio.CancelledError:
             if walk is not None:
                 walk.withdraw()
             raise
         if isinstance(outcome, DureError):
-            fields = msgspec.json.encode(to_wire(outcome))
-            await context.abort(
-                grpc.StatusCode[outcome.grpc_status], str(outcome), (("dure-error-bin", fields[:7000]),)
-            )
+            fields = {name: _shortened(value) for name, value in to_wire(outcome).items()}
+            metadata = (("dure-error-bin", msgspec.json.encode(fields)),)
+            await context.abort(grpc.StatusCode[outcome.grpc_status], fields["message"], metadata)
         return _reply(envelope.id, outcome)
 
     async def _stream(self, requests: AsyncIterator[pb.RequestsEnvelope], context: Any) -> None:
         session = _Session(self._router, self._spec)
+        self._sessions.add(session)
+        await context.send_initial_metadata(((LIMIT_KEY, str(self._spec.max_request_bytes)),))
         reader = asyncio.get_running_loop().create_task(session.read(requests))
         try:
             while (replies := await session.next_replies()) is not None:
                 await context.write(replies)
-            await reader
+            if reader.done():
+                reader.result()  # raises what went wrong in it
         finally:
+            self._sessions.discard(session)
             reader.cancel()
             session.withdraw()
 
@@ -122,6 +132,7 @@ class _Session:
         self._sizes: dict[int, int] = {}
         self._queued_bytes = 0
         self._ready: list[pb.ReplyEnvelope] = []
+        self._ready_bytes = 0
         self._ended = False
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
@@ -134,8 +145,12 @@ class _Session:
                     self._submit(envelope)
                 await self._room.wait()
         finally:
-            self._ended = True
-            self._changed.set()
+            self.finish()
+
+    def finish(self) -> None:
+        """Let the stream end when everything is answered."""
+        self._ended = True
+        self._changed.set()
 
     async def next_replies(self) -> pb.RepliesEnvelope | None:
         """Wait for answers; return those that are ready, or None when all requests are answered."""
@@ -152,6 +167,8 @@ class _Session:
                 break
         taken = self._ready[:count]
         del self._ready[:count]
+        self._ready_bytes -= size
+        self._bound()
         return pb.RepliesEnvelope(replies=taken)
 
     def withdraw(self) -> None:
@@ -165,8 +182,6 @@ class _Session:
         def done(outcome: Outcome | DureError) -> None:
             self._walks.pop(number, None)
             self._queued_bytes -= self._sizes.pop(number, 0)
-            if self._queued_bytes <= self._spec.max_queued_bytes and len(self._walks) <= self._spec.max_queued:
-                self._room.set()
             self._tell(_reply(number, outcome))
 
         def part(answer: Answer) -> None:
@@ -175,8 +190,8 @@ class _Session:
         try:
             if number in self._walks:
                 raise DecodeError(f"request id {number} is in use on this stream")
-            request = _request(envelope, part, done)
-        except DecodeError as error:
+            request = _request(envelope, self._spec.max_request_bytes, part, done)
+        except RequestError as error:
             self._tell(_reply(number, error))
             return
         self._sizes[number] = len(envelope.documents)
@@ -185,15 +200,36 @@ class _Session:
         walk = self._router.submit(request)
         if number in self._walks:
             self._walks[number] = walk
-        if self._queued_bytes > self._spec.max_queued_bytes or len(self._walks) > self._spec.max_queued:
-            self._room.clear()
+        self._bound()
 
     def _tell(self, reply: pb.ReplyEnvelope) -> None:
         self._ready.append(reply)
+        self._ready_bytes += len(reply.documents)
         self._changed.set()
+        self._bound()
+
+    def _bound(self) -> None:
+        """Read from a client only while it has not too much waiting, answers it does not take included."""
+        count, size = len(self._walks) + len(self._ready), self._queued_bytes + self._ready_bytes
+        if count > self._spec.max_queued or size > self._spec.max_queued_bytes:
+            self._room.clear()
+        else:
+            self._room.set()
 
 
-def _request(envelope: pb.RequestEnvelope, on_part: Any, on_done: Any) -> Request:
+def _shortened(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > _MAX_DETAILS:
+        return f"{value[: _MAX_DETAILS // 4]} … {value[-_MAX_DETAILS * 3 // 4 :]}"
+    return value
+
+
+def _request(envelope: pb.RequestEnvelope, max_bytes: int, on_part: Any, on_done: Any) -> Request:
+    size = len(envelope.documents) + len(envelope.parameters_json)
+    if size > max_bytes:
+        raise TooLarge(
+            f"a request of {size:,} bytes is larger than this Flow accepts (max_request_bytes={max_bytes:,});"
+            " send fewer documents a request, or raise the limit"
+        )
     parameters = b""
     if envelope.parameters_json:
         try:
@@ -202,8 +238,14 @@ def _request(envelope: pb.RequestEnvelope, on_part: Any, on_done: Any) -> Reques
             raise DecodeError(f"parameters_json is not JSON: {error}") from error
         if not isinstance(values, dict):
             raise DecodeError(f"parameters_json must be an object, not {envelope.parameters_json!r:.60}")
-        parameters = msgspec.msgpack.encode(values) if values else b""
-    rows = pb.DocumentsHead.FromString(envelope.documents).rows
+        try:
+            parameters = msgspec.msgpack.encode(values) if values else b""
+        except OverflowError as error:
+            raise DecodeError(f"parameters_json: {error}") from error
+    try:
+        rows = pb.DocumentsHead.FromString(envelope.documents).rows
+    except ProtobufError as error:
+        raise DecodeError(f"documents is not a message Documents: {error}") from error
     return Request(envelope.endpoint, parameters, PROTOBUF, rows, envelope.documents, envelope.parts, on_part, on_done)
 
 

@@ -13,6 +13,9 @@ from dure.spec import BatchSpec
 VERSION = 1
 """Of the wire. Both ends say theirs in HELLO; another one is refused."""
 
+LIMIT_KEY = "dure-max-request-bytes"
+"""Metadata in which the gateway tells a gRPC client what GatewayHello tells one on our own channel."""
+
 M = TypeVar("M", bound=msgspec.Struct)
 
 

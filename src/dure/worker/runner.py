@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from dure.document import plain
 from dure.document.array import DocumentArray
 from dure.document.document import Document
-from dure.document.forms import decode_form, encode_form
+from dure.document.forms import PROTOBUF, decode_form, encode_form
 from dure.document.merge import concatenate, join, split
 from dure.errors import DecodeError, ExecutorError, ValidationError, to_wire
 from dure.executor.base import Executor
@@ -136,7 +137,7 @@ class Runner:
         try:
             result = b""
             if isinstance(returned, dict):
-                result = _encode_result(returned)
+                result = _encode_result(returned, {item.form for item in items})
                 returned = None
             documents = _documents(returned, batch.documents)
             if len(items) == 1:
@@ -212,9 +213,12 @@ def _documents(returned: Any, given: DocumentArray | None) -> DocumentArray:
     )
 
 
-def _encode_result(result: dict[str, Any]) -> bytes:
+def _encode_result(result: dict[str, Any], forms: set[str]) -> bytes:
+    plain.check(result, "the dict returned")
+    if PROTOBUF in forms:
+        plain.to_json(result, "the dict returned")  # which it will be sent as
     try:
-        return msgspec.msgpack.encode(result)
+        return msgspec.msgpack.encode(result, enc_hook=plain.encode_hook)
     except (TypeError, OverflowError, ValueError) as error:
         raise ValidationError(f"returned a dict that cannot be sent: {error}") from error
 
