@@ -16,16 +16,14 @@ import numpy as np
 from dure.device import simulated
 from dure.device.context import Context, cpu, parse_context
 from dure.device.place import Place
-from dure.device.probe import VISIBLE_VARIABLE, require_device
+from dure.device.probe import require_device, simulated_indices
 from dure.errors import DeviceNotFound, SpecError
 from dure.spec import suggest
 
 LIBRARY_VARIABLE = "DURE_ARRAY_LIBRARY"
 LIBRARIES = ("torch", "numpy")
 
-_DECISIVE = (simulated.COUNT_VARIABLE, VISIBLE_VARIABLE)
-
-_places: dict[tuple[str, Context, tuple[str | None, ...]], Place] = {}
+_places: dict[tuple[str, Context], Place] = {}
 _making = threading.Lock()
 
 
@@ -42,25 +40,39 @@ def library() -> str:
     return name
 
 
-def place_of(context: object = None) -> Place:
-    """Return the place of a context, or of its name; the host where none is given.
+def place_of(context: object = None, name: str | None = None) -> Place:
+    """Return the one place of a context and an array library.
+
+    Args:
+        context: A `Context` or its name; the host where none is given.
+        name: Which library, if not the one in use.
 
     Raises:
         DeviceNotFound: The device does not exist, or the name names none.
         DeviceLost: It does not answer any more.
     """
     wanted = cpu() if context is None else parse_context(context)
-    # What the environment shows of the GPUs may change; there is one host throughout.
-    seen = () if wanted.kind == "cpu" else tuple(map(os.environ.get, _DECISIVE))
-    key = (library(), wanted, seen)
+    key = (name or library(), wanted)
+    memory = _simulated_memory(wanted)
     place = _places.get(key)
-    if place is None or place.memory is not _memory(wanted):
+    if place is None or place.memory is not memory:
         with _making:
             place = _places.get(key)
-            if place is None or place.memory is not _memory(wanted):
-                place = _places[key] = _make(key[0], wanted)
+            if place is None or place.memory is not memory:
+                place = _places[key] = _make(*key, memory)
     place.check()
     return place
+
+
+def torch_device(context: object) -> str:
+    """Return what PyTorch is to be told as `device`: `cuda:1`, or `cpu` for a simulated GPU.
+
+    Raises:
+        DeviceNotFound: The device does not exist, or PyTorch cannot use it.
+        MissingDependency: PyTorch is not installed.
+    """
+    place = place_of(context, "torch")
+    return "cpu" if place.memory is not None else place.context.torch_name
 
 
 def adopted(array: object) -> tuple[Place, Any] | None:
@@ -78,7 +90,7 @@ def adopted(array: object) -> tuple[Place, Any] | None:
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(array, torch.Tensor):
         return None
-    if array.is_cuda and simulated.num_simulated() is not None:
+    if array.is_cuda and simulated_indices() is not None:
         raise DeviceNotFound(
             f"A tensor on the real {array.device} has no place while GPUs are simulated;"
             f" unset {simulated.COUNT_VARIABLE}."
@@ -92,10 +104,7 @@ def places() -> list[Place]:
     return list(_places.values())
 
 
-def _make(name: str, context: Context) -> Place:
-    memory = _memory(context)
-    if memory is not None:
-        require_device(context)
+def _make(name: str, context: Context, memory: simulated.SimulatedDevice | None) -> Place:
     if name == "torch":
         from dure.device.torch_adapter import TorchPlace
 
@@ -105,9 +114,12 @@ def _make(name: str, context: Context) -> Place:
     return NumpyPlace(context, memory)
 
 
-def _memory(context: Context) -> simulated.SimulatedDevice | None:
-    if context.kind == "cpu" or simulated.num_simulated() is None:
+def _simulated_memory(context: Context) -> simulated.SimulatedDevice | None:
+    indices = None if context.kind == "cpu" else simulated_indices()
+    if indices is None:
         return None
+    if context.index >= len(indices):
+        require_device(context)
     return simulated.simulated_device(context.index)
 
 

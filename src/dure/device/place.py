@@ -18,7 +18,7 @@ from dure.device.simulated import SimulatedDevice
 from dure.errors import DeviceLost, DureError, ValidationError
 
 _LARGE_BYTES = 2**28  # from here on it is worth asking the system before taking memory
-RAISED = (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError)
+RAISED = (ArithmeticError, BufferError, MemoryError, RuntimeError, TypeError, ValueError)
 """What array libraries raise for values they do not like; an `IndexError` says enough as it is."""
 
 

@@ -63,9 +63,19 @@ def inventory() -> Inventory:
     Raises:
         SpecError: `DURE_SIMULATE_GPUS` or `DURE_SIMULATE_GPU_MEMORY` cannot be read.
     """
-    count = simulated.num_simulated()
-    gpus, missing = _simulated_gpus(count) if count is not None else _nvidia_gpus()
+    indices = simulated_indices()
+    gpus, missing = _nvidia_gpus() if indices is None else _simulated_gpus(indices)
     return Inventory((_host(), *gpus), missing)
+
+
+def simulated_indices() -> list[int] | None:
+    """Return which of the simulated GPUs this process may see, in order; `None`: the real ones count.
+
+    Raises:
+        SpecError: `DURE_SIMULATE_GPUS` cannot be read.
+    """
+    count = simulated.num_simulated()
+    return None if count is None else _visible(list(range(count)), lambda entry: _at(entry, count))
 
 
 def require_device(context: Context) -> DeviceInfo:
@@ -98,12 +108,11 @@ def _host() -> DeviceInfo:
     return DeviceInfo(cpu(), name, total, free, platform.system())
 
 
-def _simulated_gpus(count: int) -> tuple[list[DeviceInfo], str]:
-    if count == 0:
-        return [], f"{simulated.COUNT_VARIABLE} is 0."
-    shown = _visible(list(range(count)), lambda entry: _at(entry, count))
-    gpus = [_pretended(index, str(physical)) for index, physical in enumerate(shown)]
-    return gpus, "" if gpus else _hidden(count)
+def _simulated_gpus(indices: list[int]) -> tuple[list[DeviceInfo], str]:
+    gpus = [_pretended(index, str(physical)) for index, physical in enumerate(indices)]
+    count = simulated.num_simulated() or 0
+    none = _hidden(count) if count else f"{simulated.COUNT_VARIABLE} is 0."
+    return gpus, "" if gpus else none
 
 
 def _pretended(index: int, physical: str) -> DeviceInfo:

@@ -1,0 +1,1 @@
+"""What tests of Executors need: devices for machines that have none."""
