@@ -10,12 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections import deque
 from typing import Any
 
 from dure.transport.control import FD_VARIABLE, Control
 
 _TAIL_LINES = 20
+_TAIL_BYTES = 8192
+_READ_BYTES = 65536
 
 
 class ChildProcess:
@@ -29,7 +30,8 @@ class ChildProcess:
 
     def __init__(self, module: str, assignment: Any, env: dict[str, str]) -> None:
         ours, theirs = socket.socketpair()
-        self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._tail = bytearray()
+        self._group_ended = False
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", module],
@@ -58,27 +60,39 @@ class ChildProcess:
         """Its standard output and error, to be read with `relay` when there is something."""
         return [stream for stream in (self._process.stdout, self._process.stderr) if stream is not None]
 
+    @property
+    def tail(self) -> list[str]:
+        """The last lines it wrote."""
+        lines = self._tail.decode(errors="replace").splitlines()
+        return [line for line in lines if line.strip()][-_TAIL_LINES:]
+
     def relay(self, stream: Any) -> bool:
         """Pass on what the child wrote to one of `outputs`, and remember the last lines; False if nothing is there."""
         try:
-            data = os.read(stream.fileno(), 65536)
+            data = os.read(stream.fileno(), _READ_BYTES)
         except (BlockingIOError, ValueError):
             return False
         if not data:
             return False
-        text = data.decode(errors="replace")
-        self.tail.extend(line for line in text.splitlines() if line.strip())
-        target = sys.stdout if stream is self._process.stdout else sys.stderr
-        target.write(text)
-        target.flush()
+        self._tail += data
+        del self._tail[:-_TAIL_BYTES]
+        _write(sys.stdout if stream is self._process.stdout else sys.stderr, data)
         return True
 
+    def drain(self) -> None:
+        """Pass on what it wrote last, once it has ended."""
+        for stream in self.outputs:
+            for _ in range(16):  # more than a pipe holds: whoever goes on writing is not waited for
+                if not self.relay(stream):
+                    break
+
     def wait(self, timeout_s: float) -> bool:
-        """Wait until the process has ended; whether it has."""
+        """Wait until the process has ended, and end whatever it started; whether it has."""
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return False
+        self.kill()
         return True
 
     def describe_end(self) -> str:
@@ -99,13 +113,26 @@ class ChildProcess:
 
     def kill(self) -> None:
         """End it and whatever it started, at once."""
-        try:
+        if self._group_ended:
+            return  # its number may be another's by now
+        self._group_ended = self._process.returncode is not None
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
 
     def close(self) -> None:
         """Let go of its pipes; a child that is still there ends itself then."""
         self.control.close()
         for stream in self.outputs:
             stream.close()
+
+
+def _write(target: Any, data: bytes) -> None:
+    # Whoever replaced sys.stdout may have closed it, or given it no bytes (a notebook); a child's output is not worth
+    # the parent's life.
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if hasattr(target, "buffer"):
+            target.flush()
+            target.buffer.write(data)
+        else:
+            target.write(data.decode(errors="replace"))
+        target.flush()

@@ -17,9 +17,10 @@ from typing import Any
 import msgspec
 
 from dure.backends.process import ChildProcess
-from dure.errors import DureError, ReplicaUnavailable, StartFailed, from_wire
+from dure.errors import BackendError, DureError, ReplicaUnavailable, StartFailed, from_wire
 from dure.gateway.assignment import Assignment as GatewayAssignment
 from dure.log import LIFECYCLE, get_logger
+from dure.transport.failure import Failure, rebuild
 from dure.worker.assignment import Assignment as WorkerAssignment
 
 _MAX_DEATHS = 5
@@ -98,10 +99,7 @@ class Supervisor:
                 raise self._failure
             self._started = ready
             if not ready:
-                missing = [s.label for s in self._slots if not s.attached] + ([] if self.port else ["gateway"])
-                raise StartFailed(
-                    f"not ready after {self._timeout_ready_s:g} s: {', '.join(missing)} (timeout_ready_s is the limit)"
-                )
+                raise self._late()
         except BaseException:
             self.stop(at_once=True)
             raise
@@ -123,15 +121,26 @@ class Supervisor:
         finally:
             for child in self._children():
                 child.kill()
-                child.wait(_WORKER_GRACE_S)
             self._finished = True
             os.write(self._wake_write, b"x")
-            if self._thread is not None and self._thread is not threading.current_thread():
+            if self._thread is not None:
                 self._thread.join(_WORKER_GRACE_S)
-            for child in self._children():
+            for child in self._children():  # again: the thread may have started one meanwhile
+                child.kill()
+                child.wait(_WORKER_GRACE_S)
+                child.drain()
                 child.close()
             self._close_selector()
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _late(self) -> StartFailed:
+        slow = {s.label: s.child for s in self._slots if not s.attached} | (
+            {} if self.port else {"gateway": self._gateway}
+        )
+        lines = "".join(f"\n{name} {_last_lines(child)}" for name, child in slow.items() if child is not None)
+        return StartFailed(
+            f"not ready after {self._timeout_ready_s:g} s: {', '.join(slow)} (timeout_ready_s is the limit){lines}"
+        )
 
     def _close_selector(self) -> None:
         if self._wake_read >= 0:
@@ -170,8 +179,7 @@ class Supervisor:
 
     def _relay(self, child: ChildProcess, stream: Any) -> None:
         if not child.relay(stream):
-            with contextlib.suppress(KeyError):  # the event of the child's end, of the same round, may have done it
-                self._selector.unregister(stream)
+            self._selector.unregister(stream)
 
     def _start(self, slot: _Slot, address: str) -> None:
         slot.assignment = msgspec.structs.replace(slot.assignment, address=address)
@@ -180,15 +188,23 @@ class Supervisor:
         self._watch(slot.child, lambda message: self._on_worker(slot, message))
 
     def _run(self) -> None:
-        while not self._finished:
-            pauses = [slot.restart_at for slot in self._slots if slot.restart_at is not None]
-            timeout = max(0.0, min(pauses) - time.monotonic()) if pauses and not self._stopping else None
-            for key, _ in self._selector.select(timeout):
-                if key.data is not None:
-                    key.data()
-            for slot in self._slots:
-                if slot.restart_at is not None and slot.restart_at <= time.monotonic() and not self._stopping:
-                    self._start(slot, slot.assignment.address)
+        try:
+            while not self._finished:
+                self._watch_once()
+        except Exception as error:  # noqa: BLE001 - whoever waits for a start must hear of it
+            get_logger("flow").exception("the Flow's processes are watched no more")
+            self._fail(BackendError(f"watching the processes failed: {type(error).__name__}: {error}"))
+
+    def _watch_once(self) -> None:
+        pauses = [slot.restart_at for slot in self._slots if slot.restart_at is not None]
+        timeout = max(0.0, min(pauses) - time.monotonic()) if pauses and not self._stopping else None
+        for key, _ in self._selector.select(timeout):
+            # An event before it, of the same round, may have let go of this one.
+            if key.data is not None and self._selector.get_map().get(key.fd) is key:
+                key.data()
+        for slot in self._slots:
+            if slot.restart_at is not None and slot.restart_at <= time.monotonic() and not self._stopping:
+                self._start(slot, slot.assignment.address)
 
     def _on_gateway(self, message: Any) -> None:
         gateway = self._gateway
@@ -216,7 +232,7 @@ class Supervisor:
         self._gone(gateway)
         if self._stopping:
             return
-        self._fail(StartFailed(f"the gateway {gateway.describe_end()}{_last_lines(gateway)}"))
+        self._fail(StartFailed(f"the gateway {gateway.describe_end()}, and {_last_lines(gateway)}"))
         if self._started:
             get_logger("flow").error("the gateway %s; this Flow answers no more", gateway.describe_end())
 
@@ -240,13 +256,18 @@ class Supervisor:
                 self._gateway.control.send(message)
 
     def _on_worker_failure(self, slot: _Slot, message: dict[str, Any]) -> None:
-        original, text = message["failed"], message["traceback"]
+        child = slot.child
+        if child is None:
+            return
+        child.drain()
+        told: Failure = message["failed"]
+        original = rebuild(told)
         if isinstance(original, DureError):
             original.add_note(f"raised while the Executor {slot.label} was started, in its worker")
             failure: BaseException = original
         else:
-            last = text.strip().splitlines()[-1] if text.strip() else "unknown"
-            failure = StartFailed(f"the Executor {slot.label} could not be constructed: {last}\n\n{text.rstrip()}")
+            text = f"the Executor {slot.label} could not be constructed: {told.name}: {told.text}"
+            failure = StartFailed(f"{text}\n\n{told.traceback}\n\nThe worker {_last_lines(child)}")
             failure.__cause__ = original
         if self._started:
             get_logger("flow").error("%s", failure)
@@ -261,7 +282,7 @@ class Supervisor:
             return
         end = child.describe_end()
         if not slot.attached and not slot.deaths:
-            self._fail(StartFailed(f"the worker of {slot.label} {end} before it was ready{_last_lines(child)}"))
+            self._fail(StartFailed(f"the worker of {slot.label} {end} before it was ready, and {_last_lines(child)}"))
             return
         now = time.monotonic()
         slot.deaths = [at for at in slot.deaths if now - at < _DEATHS_WINDOW_S] + [now]
@@ -273,7 +294,7 @@ class Supervisor:
                 f"the worker of {slot.label} died {_MAX_DEATHS} times in {_DEATHS_WINDOW_S:g} s"
                 f" (last: it {end}) and is given up"
             )
-            get_logger("flow").error("%s%s", text, _last_lines(child))
+            get_logger("flow").error("%s; it %s", text, _last_lines(child))
             if not any(s.child for s in self._slots if s.assignment.name == slot.assignment.name):
                 self._to_gateway({"executor": slot.assignment.name, "failed": ReplicaUnavailable(text)})
             return
@@ -285,10 +306,9 @@ class Supervisor:
         with contextlib.suppress(KeyError):
             self._selector.unregister(child.control.socket)
         child.wait(_WORKER_GRACE_S)
+        child.drain()
         for stream in child.outputs:
             with contextlib.suppress(KeyError):
-                while child.relay(stream):
-                    pass
                 self._selector.unregister(stream)
 
     def _fail(self, error: BaseException) -> None:
@@ -304,4 +324,4 @@ class Supervisor:
 
 def _last_lines(child: ChildProcess) -> str:
     lines = "\n".join(f"  {line}" for line in child.tail)
-    return f". Its last lines:\n{lines}" if lines else ", and had written nothing"
+    return f"had written:\n{lines}" if lines else "had written nothing"

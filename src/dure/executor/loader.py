@@ -94,15 +94,19 @@ def construct(recipe: Recipe, uses_with: dict[str, Any], rebind: dict[str, str],
 
 
 def _check_arguments(kind: type[Executor], arguments: dict[str, Any]) -> None:
-    parameters = inspect.signature(kind).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return  # whatever reaches Executor.__init__ and is unknown there is refused there
-    for name in arguments:
-        if name not in parameters:
-            raise SpecError(
-                f"uses_with.{name}: {kind.__name__} takes no argument {name!r}.{suggest(name, parameters)}"
-                f" It takes: {', '.join(parameters) or 'none'}."
-            )
+    signature = inspect.signature(kind)
+    names = [name for name, p in signature.parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    takes = f"It takes: {', '.join(names) or 'none'}."
+    unknown = [name for name in arguments if name not in names]
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+        name = unknown[0]
+        raise SpecError(f"uses_with.{name}: {kind.__name__} takes no argument {name!r}.{suggest(name, names)} {takes}")
+    # With **kwargs, whatever reaches Executor.__init__ and is unknown there is refused there.
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        given = f" Given were: {', '.join(arguments)}." if arguments else ""
+        raise SpecError(f"uses_with: {kind.__name__}: {error}. {takes}{given}") from error
 
 
 def _from_folder(folder: Path) -> Recipe:

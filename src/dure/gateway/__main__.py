@@ -55,7 +55,7 @@ class _Gateway:
             path = native_path(self._assignment.spec.host, public.port)
             listener = await loop.create_unix_server(self._native.connection, sock=listening_socket(path))
         except (OSError, DureError) as error:
-            self._control.send({"failed": StartFailed(f"the gateway cannot listen: {error}"), "traceback": ""})
+            self._control.send({"failed": StartFailed(f"the gateway cannot listen: {error}")})
             return
         if not self._router.dispatchers:
             await public.set_serving(serving=True)

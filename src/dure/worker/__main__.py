@@ -11,9 +11,7 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from pathlib import Path
-from typing import Any
 
 import cloudpickle
 
@@ -22,6 +20,7 @@ from dure.executor.loader import construct, resolve
 from dure.log import LIFECYCLE, get_logger
 from dure.transport.address import listening_socket
 from dure.transport.control import Control
+from dure.transport.failure import take_apart
 from dure.worker.assignment import Assignment
 from dure.worker.runner import Runner
 from dure.worker.server import WorkerServer
@@ -41,7 +40,8 @@ def main() -> None:
         sys.path[:] = assignment.sys_path
         executor = _construct(assignment)
     except BaseException as error:  # noqa: BLE001 - whatever user code raises is told to the parent
-        _report_failure(control, error)
+        with contextlib.suppress(OSError):
+            control.send({"failed": take_apart(error)})
         sys.exit(1)
     try:
         _serve(executor, assignment, control)
@@ -56,17 +56,6 @@ def _construct(assignment: Assignment) -> Executor:
         arguments.setdefault("device", assignment.device)
     runtime = {"name": assignment.name, "replica": assignment.replica, "replicas": assignment.replicas}
     return construct(recipe, arguments, assignment.uses_requests, runtime)
-
-
-def _report_failure(control: Control, error: BaseException) -> None:
-    text = "".join(traceback.format_exception(error))
-    try:
-        message: dict[str, Any] = {"failed": error, "traceback": text}
-        cloudpickle.loads(cloudpickle.dumps(message))
-    except Exception:  # noqa: BLE001 - an exception may hold anything; its text goes in any case
-        message = {"failed": None, "traceback": text}
-    with contextlib.suppress(OSError):
-        control.send(message)
 
 
 def _serve(executor: Executor, assignment: Assignment, control: Control) -> None:
