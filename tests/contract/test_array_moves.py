@@ -282,6 +282,12 @@ def test_memory_is_given_back(world: World) -> None:
         nd.ones(250, world.here)
 
 
+def test_a_result_that_is_too_large_names_need_and_free(world: World) -> None:
+    tall, wide = nd.ones((2**24, 1), world.here), nd.ones((1, 2**24), world.here)
+    text = refused(lambda: tall + wide, DeviceOutOfMemory)
+    assert f"{world.here} is out of memory: 1,125,899,906,842,624 bytes are needed" in text
+
+
 def test_nothing_works_on_a_lost_device(world: World) -> None:
     if world.on_host or not world.simulated:
         pytest.skip("only a simulated device can be lost on purpose")

@@ -44,6 +44,7 @@ MADE: dict[str, tuple[Callable[[Any], NDArray], Any]] = {
         lambda ctx: nd.array(np.arange(3, dtype=np.int32), ctx=ctx),
         np.arange(3, dtype=np.int32),
     ),
+    "array of complex numbers": (lambda ctx: nd.array([1j, 2], ctx), np.asarray([1j, 2], np.complex64)),
     "array of a number": (lambda ctx: nd.array(2.5, ctx=ctx), f32(2.5)),
     "array of arrays": (
         lambda ctx: nd.array([nd.ones(2, ctx=ctx), nd.zeros(2, ctx=ctx)]),

@@ -54,7 +54,7 @@ def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         yield World(library, gpu(0), there, simulated=False)
         return
     here, there = (cpu(), gpu(0)) if kind == "host" else (gpu(0), gpu(1))
-    with simulated_gpus(2, memory_bytes=1_000_000):
+    with simulated_gpus(2, memory_bytes=2**30):
         yield World(library, here, there, simulated=True)
 
 

@@ -348,7 +348,8 @@ def host_numbers(source: Any, dtype: object = None) -> "np.ndarray[Any, Any]":
     if array.dtype.kind not in "biufc":
         raise ValidationError(f"nd.array: numbers are needed, not {source!r:.80}.")
     if dtype is None:
-        dtype = array.dtype if hasattr(source, "dtype") else "float32"
+        plain = "complex64" if array.dtype.kind == "c" else "float32"
+        dtype = array.dtype if hasattr(source, "dtype") else plain
     return array.astype(dtype_named(dtype), copy=False)
 
 

@@ -7,6 +7,7 @@ user (`dure.device.array`), nor which library is in use (`dure.device.library`).
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -136,14 +137,19 @@ def dtype_named(dtype: object) -> str:
     Raises:
         ValidationError: Not one of those.
     """
+    try:
+        return _named(dtype)
+    except TypeError:
+        raise ValidationError(f"dtype: {dtype!r} names no type of numbers; e.g. 'float32' does.") from None
+
+
+@lru_cache(maxsize=128)
+def _named(dtype: object) -> str:
     if str(dtype).startswith("torch."):
         return str(dtype).removeprefix("torch.")
     if dtype == "bfloat16":
         return "bfloat16"
-    try:
-        found = np.dtype(dtype) if dtype is not None else None  # type: ignore[call-overload]
-    except TypeError:
-        found = None
+    found = None if dtype is None else np.dtype(dtype)  # type: ignore[call-overload]
     if found is None or found.kind not in "biufc":
-        raise ValidationError(f"dtype: {dtype!r} names no type of numbers; e.g. 'float32' does.")
+        raise TypeError
     return str(found.name)

@@ -95,7 +95,9 @@ class TorchPlace(Place):
         """Return a tensor as a host array; from the host it shares the memory."""
         if value.dtype == self._torch.bfloat16:
             raise ValidationError("numpy has no bfloat16; call astype('float32') first.")
-        host = self.apply(value.detach().to, "cpu", copy=self.context.kind != "cpu")
+        host = value.detach()
+        if self.context.kind != "cpu":
+            host = self.apply(host.to, "cpu", copy=True)
         return host.resolve_conj().resolve_neg().numpy()  # type: ignore[no-any-return]
 
     def receive(self, value: Any, source: Place) -> Any:
