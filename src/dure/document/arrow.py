@@ -13,7 +13,7 @@ import numpy as np
 from dure.deps import require
 from dure.document import plain, tensors
 from dure.document.column import Column, stack
-from dure.document.document import ARRAYS, NESTED, TEXTS, Document
+from dure.document.document import ARRAYS, DICTS, NESTED, TEXTS, Document
 from dure.document.files import replacing
 from dure.document.headers import PathLike, add_tags, fields_of
 from dure.errors import ValidationError
@@ -155,6 +155,8 @@ def _from_arrow(field: str, column: Any, at: str) -> Column:
 def _from_json(field: str, value: Any, at: str) -> Any:
     if isinstance(value, str):
         value = plain.from_json(value, at)
+    if field in DICTS and isinstance(value, dict):
+        return value
     return getattr(Document.from_dict({field: value}, at=at), field)
 
 

@@ -7,8 +7,6 @@ of arrays of documents.
 import math
 from typing import Any
 
-import numpy as np
-
 from dure.deps import require
 from dure.document import plain
 from dure.document.column import Column, stack
@@ -68,7 +66,7 @@ def _is_missing(value: Any) -> bool:
     # Where there is no value pandas has None, NaN, or its own NA and NaT, of which NA has no truth.
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
-    return isinstance(value, float) and math.isnan(value)
+    return type(value) is float and math.isnan(value)
 
 
 def _column(field: str, values: list[Any], at: str) -> Column:
@@ -78,7 +76,7 @@ def _column(field: str, values: list[Any], at: str) -> Column:
                 raise ValidationError(f"{at}, row {i}: no value; with fillna('') it would be empty")
         elif field not in ARRAYS:
             values[i] = _value(field, value, f"{at}, row {i}")
-        elif not isinstance(value, np.ndarray):
+        else:
             is_embedding = field == "embedding"
             values[i] = from_plain(value, f"{at}, row {i}", always_float32=is_embedding)
     return stack(values) if field in ARRAYS else values

@@ -172,16 +172,18 @@ class Document:
                 raise unknown_field(name)
         for name in FIELDS:
             value = self.__dict__.get(name)
-            at = f"{name} of document {self.id!r:.60}"
             if name in ARRAYS:
                 if value is not None:
-                    is_embedding = name == "embedding"
-                    out[name] = tensors.to_plain(value, at, always_float32=is_embedding)
+                    out[name] = tensors.to_plain(
+                        value,
+                        f"{name} of document {self.id!r:.60}",
+                        always_float32=name == "embedding",
+                    )
             elif value:
                 if name in NESTED:
                     value = [document._to_dict() for document in value]
                 elif name in DICTS:
-                    plain.check(value, at)
+                    plain.check(value, f"{name} of document {self.id!r:.60}")
                 out[name] = value
         return out
 

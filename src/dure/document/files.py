@@ -5,6 +5,7 @@ the header, are errors with their line. Knows nothing of arrays of documents.
 """
 
 import base64
+import codecs
 import contextlib
 import csv
 import os
@@ -20,7 +21,6 @@ from dure.errors import ValidationError
 
 T = TypeVar("T")
 
-_UTF8 = ("utf-8", "utf8", "utf-8-sig", "utf_8", "utf_8_sig")
 _MAX_CELL = 2**31 - 1
 
 
@@ -100,6 +100,7 @@ def write_csv(path: PathLike, documents: Sequence[Document], *, delimiter: str =
     Raises:
         ValidationError: A document that JSON or the encoding cannot hold; then nothing is written.
     """
+    _is_utf8(encoding)
     used = {"id", "text"}.union(*(vars(document) for document in documents))
     names = [name for name in FIELDS if name in used]
     with replacing(path) as file:
@@ -142,17 +143,15 @@ class _Encoded:
 
     def __init__(self, file: IO[bytes], encoding: str) -> None:
         self._file = file
-        self._encoding = encoding
+        self._encoder = codecs.getincrementalencoder(encoding)()  # one byte order mark, if any
 
     def write(self, row: str) -> int:
-        return self._file.write(row.encode(self._encoding))
+        return self._file.write(self._encoder.encode(row))
 
 
 def _lines(path: PathLike, encoding: str) -> Iterator[tuple[int, str]]:
     """Yield each line with its number. Lines end at a line feed only: other breaks are text."""
-    is_utf8 = encoding.lower() in _UTF8
-    if not is_utf8 and "\n".encode(encoding) != b"\n":
-        raise ValidationError(f"{encoding} is not read line by line; convert {path} to UTF-8 first")
+    is_utf8 = _is_utf8(encoding)
     with Path(path).open("rb") as file:
         for number, raw in enumerate(file, 1):
             try:
@@ -162,6 +161,19 @@ def _lines(path: PathLike, encoding: str) -> Iterator[tuple[int, str]]:
             if number == 1 and is_utf8:
                 line = line.removeprefix("\ufeff")
             yield number, line
+
+
+def _is_utf8(encoding: str) -> bool:
+    """Tell UTF-8, with or without byte order mark, from other encodings that have lines.
+
+    Raises:
+        ValidationError: An encoding in which a line feed is not one byte.
+    """
+    if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
+        return True
+    if "\n".encode(encoding) != b"\n":
+        raise ValidationError(f"files in {encoding} have no lines of bytes; convert to UTF-8")
+    return False
 
 
 def _undecoded(raw: bytes, error: UnicodeDecodeError) -> str:

@@ -138,10 +138,11 @@ class _Space:
 
     def best(self, query: int, distances: np.ndarray, slack: float, limit: int) -> tuple[list[int], list[float]]:
         """Return the rows and scores of the nearest others, but none at infinite distance."""
-        near = np.flatnonzero(np.isfinite(distances))
+        near = np.arange(len(distances))
         if len(near) > limit:
             farthest = np.partition(distances, limit - 1)[limit - 1]
             near = np.flatnonzero(distances <= farthest + slack)
+        near = near[np.isfinite(distances[near])]
         scores = self._scores(query, near)
         order = np.argsort(-scores if self._metric in _SIMILARITIES else scores, kind="stable")
         order = order[:limit]

@@ -5,7 +5,9 @@ that only uses `docs.texts` and `docs.embeddings` never makes an object per row.
 the wire, nor of what `DocumentArray` offers on top.
 """
 
+from collections import deque
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any, Self
 
 import numpy as np
@@ -151,14 +153,13 @@ def _typed(name: str, values: Any) -> list[Any]:
 
 
 def _documents_of(rows: int, columns: dict[str, Column]) -> list[Document]:
-    make = Document.__new__
-    documents = [make(Document) for _ in range(rows)]
+    documents = list(map(Document.__new__, repeat(Document, rows)))
     for name, column in columns.items():
         if has_gaps(column):
             for document, value in zip(documents, column, strict=True):
                 if value is not None:
                     setattr(document, name, value)
         else:
-            for document, value in zip(documents, column, strict=True):
-                setattr(document, name, value)
+            # The loop above, in C: every method that asks for single documents waits for this.
+            deque(map(setattr, documents, repeat(name), column), maxlen=0)
     return documents

@@ -33,11 +33,11 @@ def portable(value: Any, at: str) -> np.ndarray:
         ValidationError: No numbers, or a type of number that exists on some machines only.
     """
     array = np.asarray(value)
+    if array.dtype.str in DTYPES and array.flags.c_contiguous:
+        return array
     little = array.dtype.newbyteorder("<")
     if little.str not in DTYPES:
         raise ValidationError(f"{at} must hold numbers, not {array.dtype} ({array!r:.60})")
-    if array.flags.c_contiguous and array.dtype == little:
-        return array
     return np.asarray(array, dtype=little, order="C")
 
 
@@ -71,7 +71,7 @@ def from_plain(value: Any, at: str, *, always_float32: bool) -> np.ndarray:
     Raises:
         ValidationError: No numbers, an irregular shape, or numbers that their type cannot hold.
     """
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray | np.generic):
         return portable(value, at)
     if isinstance(value, dict):
         return _described(value, at)

@@ -155,6 +155,15 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     assert DocumentArray.from_jsonl(put(tmp_path, b'\xef\xbb\xbf{"text":"a"}')).texts == ["a"]
 
 
+def test_a_byte_order_mark_is_written_once_if_asked_for(tmp_path: Path) -> None:
+    docs = DocumentArray([Document("가", id="1"), Document("b", id="2")])
+    docs.to_csv(tmp_path / "a.csv", encoding="utf-8-sig")
+    data = (tmp_path / "a.csv").read_bytes()
+    assert data.startswith(b"\xef\xbb\xbfid,text\r\n")
+    assert data.count(b"\xef\xbb\xbf") == 1
+    assert DocumentArray.from_csv(tmp_path / "a.csv") == docs
+
+
 def test_bytes_of_another_encoding_are_an_error(tmp_path: Path) -> None:
     text = "id,text\n1,ascii\n2,한국어\n"
     path = put(tmp_path, text.encode("cp949"))
@@ -176,6 +185,8 @@ def test_encodings_of_wide_characters_are_refused(tmp_path: Path, encoding: str)
     path = put(tmp_path, "text\na\n".encode(encoding))
     with pytest.raises(ValidationError, match="convert"):
         DocumentArray.from_csv(path, encoding=encoding)
+    with pytest.raises(ValidationError, match="convert"):
+        DocumentArray([Document("a")]).to_csv(path, encoding=encoding)
     with pytest.raises(LookupError):
         DocumentArray.from_csv(path, encoding="no such encoding")
 
