@@ -9,7 +9,6 @@ import codecs
 import contextlib
 import csv
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -132,7 +131,7 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         if target.exists():
-            shutil.copymode(target, fresh)
+            fresh.chmod(target.stat().st_mode & 0o7777)
         fresh.replace(target)
     finally:
         fresh.unlink(missing_ok=True)
