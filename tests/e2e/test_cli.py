@@ -49,33 +49,41 @@ class Slow(Executor):
 """
 
 
-def dure(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([DURE, *arguments], input=given, capture_output=True, timeout=50)
+def dure(*arguments: str, given: bytes = b"", where: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([DURE, *arguments], input=given, capture_output=True, timeout=50, cwd=where)
+
+
+@contextlib.contextmanager
+def started(*arguments: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the command in a process group of its own; end it if nobody else did."""
+    with log.open("wb") as sink:
+        process = subprocess.Popen([DURE, *arguments], stdout=sink, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(20)
 
 
 @contextlib.contextmanager
 def served(*arguments: str, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Run a `dure … up` until its banner names the port; kill it at the end if nobody else did."""
-    with log.open("wb") as sink:
-        process = subprocess.Popen([DURE, *arguments], stdout=sink, stderr=subprocess.STDOUT, start_new_session=True)
-    try:
-        yield process, _port(process, log)
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            process.wait(20)
+    """Run a `dure … up` until its banner names the port."""
+    with started(*arguments, log=log) as process:
+        banner = _wait_for(r"Local access:\s+\S+:(\d+)", process, log)
+        yield process, int(banner[1])
 
 
-def _port(process: subprocess.Popen[bytes], log: Path) -> int:
+def _wait_for(pattern: str, process: subprocess.Popen[bytes], log: Path) -> re.Match[str]:
     deadline = time.monotonic() + 40
     while time.monotonic() < deadline:
         text = log.read_text(encoding="utf-8")
-        if found := re.search(r"Local access:\s+\S+:(\d+)", text):
-            return int(found[1])
+        if found := re.search(pattern, text):
+            return found
         if process.poll() is not None:
             raise AssertionError(f"ended with {process.returncode}:\n{text}")
         time.sleep(0.02)
-    raise AssertionError(f"not ready:\n{log.read_text(encoding='utf-8')}")
+    raise AssertionError(f"no {pattern!r} in:\n{log.read_text(encoding='utf-8')}")
 
 
 def lines(output: bytes) -> list[dict[str, object]]:
@@ -180,7 +188,7 @@ def test_nobody_listening_is_one_message() -> None:
     assert b"Traceback" not in result.stderr
 
 
-def _ctrl_c(pid: int) -> None:
+def _interrupt(pid: int) -> None:
     os.killpg(pid, signal.SIGINT)  # as a terminal does: to every process of the command
 
 
@@ -188,7 +196,7 @@ def _terminate(pid: int) -> None:
     os.kill(pid, signal.SIGTERM)  # as a service manager or `docker stop` does: to the first one
 
 
-@pytest.mark.parametrize("ending", [_ctrl_c, _terminate])
+@pytest.mark.parametrize("ending", [_interrupt, _terminate])
 def test_a_signal_ends_it_with_no_process_left(folder: Path, tmp_path: Path, ending: Callable[[int], None]) -> None:
     uses = ("executor", "up", str(folder / "shout.py"), "--replicas", "2")
     with served(*uses, log=tmp_path / "log") as (process, _):
@@ -202,24 +210,18 @@ def test_a_signal_ends_it_with_no_process_left(folder: Path, tmp_path: Path, end
     assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
 
 
-def test_ctrl_c_while_it_starts_leaves_no_process(tmp_path: Path) -> None:
+def test_an_interrupt_while_it_starts_leaves_no_process(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW)
-    process = subprocess.Popen(
-        [DURE, "executor", "up", str(tmp_path / "slow.py")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert process.stderr is not None
-    while b"loading" not in process.stderr.readline():
-        assert process.poll() is None
-    family = psutil.Process(process.pid).children(recursive=True)
+    log = tmp_path / "log"
+    with started("executor", "up", str(tmp_path / "slow.py"), log=log) as process:
+        _wait_for("loading", process, log)
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert len(family) >= 2
 
-    _ctrl_c(process.pid)
+        _interrupt(process.pid)
 
-    _, said = process.communicate(timeout=20)
-    assert process.returncode == 1
-    assert b"Traceback" not in said
+        assert process.wait(20) == 1
+    assert "Traceback" not in log.read_text(encoding="utf-8")
     assert psutil.wait_procs(family, timeout=5)[1] == []
 
 
@@ -235,8 +237,9 @@ def test_an_executor_that_cannot_be_made(tmp_path: Path) -> None:
     assert b'broken.py", line 1' in shown.stderr
 
 
-def test_a_setting_the_executor_does_not_know(folder: Path) -> None:
-    result = dure("executor", "up", str(folder / "shout.py"), "--uses-with", "marc=x")
+@pytest.mark.parametrize("uses", ["shout.py", "shout.Shout"])
+def test_a_setting_the_executor_does_not_know(folder: Path, uses: str) -> None:
+    result = dure("executor", "up", uses, "--uses-with", "marc=x", where=folder)
 
     assert result.returncode == 1
     assert b"marc" in result.stderr

@@ -4,6 +4,8 @@ Knows that an Executor is served behind a gateway; the options are those of `Flo
 gateway.
 """
 
+import os
+import sys
 from typing import Any
 
 import click
@@ -28,6 +30,7 @@ def up(uses: str, **settings: Any) -> None:
     """
     from dure.flow.flow import Flow
 
+    sys.path.append(os.getcwd())  # dotted names may name modules of this folder
     service = Flow(**given(GatewaySpec, settings)).add(uses=uses, **given(ExecutorSpec, settings))
     with service:
         service.block()

@@ -3,6 +3,8 @@
 Knows which settings the command line may put over the file's; what they mean, dure.flow knows.
 """
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,7 @@ def up(file: Path, **settings: Any) -> None:
     """Serve the Flow of a YAML file until Ctrl-C. Options go over what the file says."""
     from dure.flow.flow import Flow
 
+    sys.path.append(os.getcwd())  # dotted names may name modules of this folder
     service = _with_gateway(Flow.load_config(file), given(GatewaySpec, settings))
     with service:
         service.block()

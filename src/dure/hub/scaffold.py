@@ -78,9 +78,7 @@ def check_name(name: str) -> str:
             "(A-Z, a-z, 0-9), at most 64 in all. For example: SentenceEncoder."
         )
     if name in _TAKEN:
-        raise ValidationError(
-            f"name: {name!r} already means something in the bundle's files. For example: My{name}."
-        )
+        raise ValidationError(f"name: {name!r} already means something in the bundle's files. For example: My{name}.")
     return name
 
 
@@ -133,9 +131,7 @@ def render(scaffold: Scaffold) -> dict[str, str]:
     }
     told = {key: value for key, value in about.items() if value}
     files = {
-        "config.yml": _yaml(
-            {"jtype": scaffold.name, "with": {}, "metas": {**told, "py_modules": ["executor.py"]}}
-        ),
+        "config.yml": _yaml({"jtype": scaffold.name, "with": {}, "metas": {**told, "py_modules": ["executor.py"]}}),
         "manifest.yml": _yaml({"manifest_version": 1, **about}),
     }
     texts = _TEXTS | ({"Dockerfile": "Dockerfile.in"} if scaffold.dockerfile else {})
@@ -157,8 +153,7 @@ def write(scaffold: Scaffold) -> list[Path]:
     if obstacles:
         listing = "\n".join(f"  {path}" for path in obstacles)
         raise HubError(
-            f"Nothing was written, because this is in the way:\n{listing}\n"
-            "Move it away or choose another folder."
+            f"Nothing was written, because this is in the way:\n{listing}\nMove it away or choose another folder."
         )
     written: list[Path] = []
     for path, text in files.items():
@@ -171,9 +166,7 @@ def write(scaffold: Scaffold) -> list[Path]:
         except OSError as error:
             for done in written:
                 done.unlink(missing_ok=True)
-            raise HubError(
-                f"{path}: cannot be written: {error.strerror or error}. No file was made."
-            ) from error
+            raise HubError(f"{path}: cannot be written: {error.strerror or error}. No file was made.") from error
     return written
 
 
