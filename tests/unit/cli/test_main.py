@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from dure.cli.main import cli
 
-COMMANDS = ("client", "devices", "executor", "flow", "hub")
+COMMANDS = ("client", "devices", "executor", "flow", "hub", "plan")
 
 
 def dure(*arguments: str) -> Result:
