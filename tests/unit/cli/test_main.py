@@ -56,9 +56,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert out.stdout.splitlines()[-1] == "[]"
 
 
-def test_an_error_is_one_message_without_a_traceback(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_is_one_message_without_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DURE_LOG_LEVEL", raising=False)
     (tmp_path / "config.yml").touch()
 
@@ -72,9 +70,7 @@ def test_an_error_is_one_message_without_a_traceback(
 
 
 @pytest.mark.parametrize("how", ["flag", "environment"])
-def test_debug_shows_the_traceback(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
+def test_debug_shows_the_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     monkeypatch.setenv("DURE_LOG_LEVEL", "debug" if how == "environment" else "info")
     (tmp_path / "config.yml").touch()
     flags = ("--debug",) if how == "flag" else ()

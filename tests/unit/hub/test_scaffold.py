@@ -39,11 +39,7 @@ def test_writes_every_file_and_a_dockerfile_only_when_asked(tmp_path: Path) -> N
 
 
 def test_settings_reach_yaml_unchanged(tmp_path: Path) -> None:
-    files = render(
-        scaffold(
-            tmp_path, description=AWKWARD, keywords=("[x]", "여러 말"), url="https://example.org/#a"
-        )
-    )
+    files = render(scaffold(tmp_path, description=AWKWARD, keywords=("[x]", "여러 말"), url="https://example.org/#a"))
 
     config, manifest = yaml.safe_load(files["config.yml"]), yaml.safe_load(files["manifest.yml"])
     assert config == {
@@ -133,9 +129,7 @@ def test_refuses_line_breaks_and_control_characters(tmp_path: Path, field: str, 
         scaffold(path, **fields)
 
 
-@pytest.mark.parametrize(
-    "url", ["example.org", "ftp://example.org", "javascript:alert(1)", "https:///x"]
-)
+@pytest.mark.parametrize("url", ["example.org", "ftp://example.org", "javascript:alert(1)", "https:///x"])
 def test_refuses_what_is_no_web_address(url: str) -> None:
     with pytest.raises(ValidationError, match=r"https?://"):
         check_url(url)
