@@ -124,9 +124,7 @@ def _changed(spec: msgspec.Struct) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for field in msgspec.structs.fields(spec):
         value = getattr(spec, field.name)
-        default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
-        if callable(field.default_factory) and field.default_factory is not msgspec.NODEFAULT:
-            default = field.default_factory()
+        default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
         if value != default:
             out[field.name] = msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else value
     return out
