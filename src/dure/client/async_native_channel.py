@@ -14,12 +14,16 @@ from dure.errors import ConnectionLost
 from dure.transport.connection import Connection
 from dure.transport.frames import Frame
 
+_MAX_WAITING_BYTES = 4 * 2**20  # of answers that the caller has not taken, after which no more are read
+
 
 class AsyncNativeChannel:
     """A connection on the running event loop; make it with `open`."""
 
     def __init__(self) -> None:
         self._frames: deque[Frame] = deque()
+        self._frames_bytes = 0
+        self._writing = False
         self._arrived = asyncio.Event()
         self._lost = False
         self._loop = asyncio.get_running_loop()
@@ -46,13 +50,20 @@ class AsyncNativeChannel:
         """Send one request, as `NativeChannel.call`."""
         pieces, size = request_frame(number, target, documents, self._limit)
         self._connection.write(pieces)
-        await self._connection.drained()
+        if not self._connection.is_writable:
+            # The Flow stops reading while its answers are not read, so waiting to write means reading, too.
+            self._writing = True
+            self._connection.resume_reading()
+            await self._connection.drained()
+            self._writing = False
         return size
 
     def poll(self) -> list[Incoming]:
         """Return what has arrived, without waiting."""
         frames = list(self._frames)
         self._frames.clear()
+        self._frames_bytes = 0
+        self._connection.resume_reading()
         return [incoming_of(frame) for frame in frames]
 
     async def receive(self) -> list[Incoming]:
@@ -79,6 +90,9 @@ class AsyncNativeChannel:
 
     def _on_frame(self, connection: Connection, frame: Frame) -> None:
         self._frames.append(frame)
+        self._frames_bytes += len(frame.body)
+        if self._frames_bytes > _MAX_WAITING_BYTES and not self._writing:
+            self._connection.pause_reading()
         self._arrived.set()
 
     def _on_closed(self, connection: Connection) -> None:

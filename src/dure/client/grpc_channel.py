@@ -23,7 +23,7 @@ from dure.transport.messages import LIMIT_KEY
 _METHOD = "/dure.v1.Flow/Stream"
 _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 _MAX_MESSAGE_BYTES = 1 * 2**20
-_MAX_ARRIVED = 64  # messages; while as many wait to be taken, no more are read
+_MAX_ARRIVED = 8  # messages; while as many wait to be taken, no more are read
 
 
 def _envelope(number: int, target: Target, documents: DocumentArray, limit: int) -> tuple[pb.RequestEnvelope, int]:

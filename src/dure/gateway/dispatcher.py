@@ -94,7 +94,7 @@ class Dispatcher:
     def _pump(self) -> None:
         queue = self._queue
         while queue:
-            replica = self._least_busy()
+            replica = self._least_busy(queue[0])
             if replica is None:
                 return
             batch = compose(queue, self._max_batch_size, idle=not replica.in_flight)
@@ -102,27 +102,24 @@ class Dispatcher:
                 return
             replica.send(batch)
 
-    def _least_busy(self) -> Replica | None:
+    def _least_busy(self, job: Job) -> Replica | None:
         found: Replica | None = None
         for replica in self._replicas:
             busy = len(replica.in_flight)
             if busy < replica.slots and (found is None or busy < len(found.in_flight)):
-                found = replica
+                found = replica if not replica.mixed or replica.takes(job) else found
         return found
 
     def _lost(self, replica: Replica) -> None:
         self._replicas.remove(replica)
         self._on_change()
-        batches = list(replica.in_flight.values())
-        replica.in_flight.clear()
-        begun = 1 if replica.hello is not None and replica.hello.in_order else len(batches)
-        for job in reversed([job for batch in batches[begun:] for job in batch]):
-            self._queue.appendleft(job)
+        begun, waiting = replica.abandon()
+        self._queue.extendleft(reversed(waiting))
         error = WorkerCrashed(
             f"the worker of {self.name} died while it held this request; whether it had any effect is unknown."
             " It is not sent again by itself; send it again if that is safe."
         )
-        for job in (job for batch in batches[:begun] for job in batch):
+        for job in begun:
             if not job.withdrawn:
                 job.on_done(error)
         self._pump()

@@ -133,6 +133,7 @@ class _Session:
         self._queued_bytes = 0
         self._ready: list[pb.ReplyEnvelope] = []
         self._ready_bytes = 0
+        self._held: set[int] = set()
         self._ended = False
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
@@ -169,6 +170,8 @@ class _Session:
         del self._ready[:count]
         self._ready_bytes -= size
         self._bound()
+        if self._ready_bytes <= _MAX_MESSAGE_BYTES:
+            self._hold(self._held.copy(), held=False)
         return pb.RepliesEnvelope(replies=taken)
 
     def withdraw(self) -> None:
@@ -181,11 +184,14 @@ class _Session:
 
         def done(outcome: Outcome | DureError) -> None:
             self._walks.pop(number, None)
+            self._held.discard(number)
             self._queued_bytes -= self._sizes.pop(number, 0)
             self._tell(_reply(number, outcome))
 
         def part(answer: Answer) -> None:
             self._tell(pb.ReplyEnvelope(id=number, documents=bytes(answer.payload), part=True))
+            if self._ready_bytes > _MAX_MESSAGE_BYTES and number not in self._held:
+                self._hold({number}, held=True)
 
         try:
             if number in self._walks:
@@ -207,6 +213,13 @@ class _Session:
         self._ready_bytes += len(reply.documents)
         self._changed.set()
         self._bound()
+
+    def _hold(self, numbers: set[int], *, held: bool) -> None:
+        for number in numbers:
+            (self._held.add if held else self._held.discard)(number)
+            walk = self._walks.get(number)
+            if walk is not None:
+                walk.hold(held=held)
 
     def _bound(self) -> None:
         """Read from a client only while it has not too much waiting, answers it does not take included."""

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from dure.errors import DureError
+from dure.transport.frames import Kind
 
 Payload: TypeAlias = bytes | bytearray | memoryview
 
@@ -29,7 +30,8 @@ class Job(Struct, eq=False):
     """One request at one Executor.
 
     `payloads` holds more than one where branches of the Flow come together. `on_done` is called exactly once, unless
-    the job is withdrawn; `on_part` before that, for each part of a streamed answer.
+    the job is withdrawn; `on_part` before that, for each part of a streamed answer. `tell` says something to the
+    worker that has it, if that one would listen.
     """
 
     endpoint: str
@@ -41,6 +43,13 @@ class Job(Struct, eq=False):
     on_part: OnPart
     on_done: OnDone
     withdrawn: bool = False
+    tell: Callable[[Kind], None] | None = None
+
+    def withdraw(self) -> None:
+        """Nobody wants it any more: it is not sent if it waits, and ended if it runs and can be."""
+        self.withdrawn = True
+        if self.tell is not None:
+            self.tell(Kind.CANCEL)
 
     def merges_with(self, other: "Job") -> bool:
         """Whether both may be served by one call of a method."""

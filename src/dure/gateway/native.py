@@ -51,6 +51,7 @@ class NativeFront:
 class _Pending(Struct):
     size: int
     walk: Walk | None = None
+    held: bool = False
 
 
 class _Peer:
@@ -65,7 +66,7 @@ class _Peer:
         self.idle = asyncio.Event()
         self.idle.set()
         self.connection = Connection(
-            spec.max_request_bytes, self._on_frame, self._on_closed, self._on_opened, self._bound
+            spec.max_request_bytes, self._on_frame, self._on_closed, self._on_opened, self._on_writable
         )
 
     def _on_opened(self, connection: Connection) -> None:
@@ -112,6 +113,9 @@ class _Peer:
 
         def part(answer: Answer) -> None:
             self.connection.send(Kind.PART, number, encode(Reply(answer.rows, {})), [answer.payload])
+            if not self.connection.is_writable and not pending.held and pending.walk is not None:
+                pending.held = True
+                pending.walk.hold(held=True)
 
         pending = _Pending(len(frame.body))
         self.pending[number] = pending
@@ -136,6 +140,13 @@ class _Peer:
 
     def _send_error(self, number: int, error: DureError) -> None:
         self.connection.send(Kind.ERROR, number, encode(to_wire(error)), [])
+
+    def _on_writable(self) -> None:
+        for pending in self.pending.values():
+            if pending.held and pending.walk is not None:
+                pending.held = False
+                pending.walk.hold(held=False)
+        self._bound()
 
     def _bound(self) -> None:
         """Read from a client only while it has not too much waiting, and reads its answers itself."""

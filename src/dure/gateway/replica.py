@@ -4,14 +4,17 @@ Knows what it has sent and not got back, so that the dispatcher can tell what a 
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
 from dure.errors import DecodeError, DureError, WorkerCrashed, from_wire
+from dure.executor.endpoints import DEFAULT
 from dure.gateway.job import Answer, Job
 from dure.transport.connection import Connection
 from dure.transport.frames import Frame, Kind
 from dure.transport.messages import (
+    JOIN,
     BatchCall,
     BatchReply,
     Item,
@@ -44,6 +47,7 @@ class Replica:
         self.hello: WorkerHello | None = None
         self.refused: DureError | None = None
         self.slots = 0
+        self.mixed = False
         self.in_flight: dict[int, list[Job]] = {}
         self._on_ready, self._on_free, self._on_lost = on_ready, on_free, on_lost
         self._last = 0
@@ -56,7 +60,41 @@ class Replica:
         first = jobs[0]
         items = [Item(job.form, job.rows, [len(payload) for payload in job.payloads]) for job in jobs]
         header = encode(BatchCall(first.endpoint, first.parameters, first.stream, items))
+        if self.mixed and self._concurrent(first):
+            for job in jobs:
+                job.tell = partial(self._tell, self._last)
         self.connection.send(Kind.CALL, self._last, header, [p for job in jobs for p in job.payloads])
+
+    def takes(self, job: Job) -> bool:
+        """Whether a slot is free for this request, where not all endpoints are alike (`mixed`)."""
+        if self.hello is None or self._concurrent(job):
+            return True
+        return sum(not self._concurrent(jobs[0]) for jobs in self.in_flight.values()) < self.hello.slots_in_order
+
+    def abandon(self) -> tuple[list[Job], list[Job]]:
+        """Give up what was sent and is not answered: requests that may have begun, and those that cannot have."""
+        begun: list[Job] = []
+        waiting: list[Job] = []
+        oldest = True
+        for jobs in self.in_flight.values():
+            if self._concurrent(jobs[0]):
+                begun += jobs
+            else:
+                (begun if oldest else waiting).extend(jobs)
+                oldest = False
+        self.in_flight.clear()
+        return begun, waiting
+
+    def _concurrent(self, job: Job) -> bool:
+        if not self.mixed or self.hello is None or job.endpoint == JOIN:
+            return False
+        endpoints = self.hello.endpoints
+        return (endpoints.get(job.endpoint) or endpoints[DEFAULT]).concurrent
+
+    def _tell(self, number: int, kind: Kind) -> None:
+        jobs = self.in_flight.get(number)
+        if jobs and (kind is not Kind.CANCEL or all(job.withdrawn for job in jobs)):
+            self.connection.send(kind, number, b"", [])
 
     def _on_frame(self, connection: Connection, frame: Frame) -> None:
         if frame.kind is Kind.REPLY:
@@ -75,6 +113,7 @@ class Replica:
                 return
             self.hello = hello
             self.slots = hello.slots
+            self.mixed = any(info.concurrent for info in hello.endpoints.values())
             self._on_ready(self)
 
     def _on_reply(self, frame: Frame) -> None:

@@ -13,9 +13,8 @@ from dure.executor.endpoints import DEFAULT
 from dure.gateway.dispatcher import Dispatcher
 from dure.gateway.job import Answer, Job, OnPart, Payload
 from dure.spec import GATEWAY, suggest
-
-JOIN = "/dure.join"
-"""The workers' own endpoint that joins the payloads of several branches into one."""
+from dure.transport.frames import Kind
+from dure.transport.messages import JOIN
 
 _MAX_ROUTES = 1024
 
@@ -142,14 +141,21 @@ class Walk:
         if not self._route.leaves:
             self._finish(Outcome(self._request.rows, self._request.payload, {}))
         for name in self._route.first:
-            self._visit(name)
+            if not self._over:  # the one before may have failed at once
+                self._visit(name)
 
     def withdraw(self) -> None:
-        """The caller no longer wants it: what is queued is dropped, what is being computed is not told."""
+        """The caller no longer wants it: what is queued is dropped, what runs is ended if it can be."""
         self._over = True
         for job in self._jobs:
-            job.withdrawn = True
+            job.withdraw()
         self._jobs.clear()  # a job holds this walk: without the cycle, payloads are freed at once
+
+    def hold(self, *, held: bool) -> None:
+        """Make no more parts of a streamed answer for now, or go on."""
+        for job in self._jobs:
+            if job.stream and job.tell is not None:
+                job.tell(Kind.HOLD if held else Kind.GO_ON)
 
     def _visit(self, name: str) -> None:
         request = self._request

@@ -29,6 +29,9 @@ class Kind(IntEnum):
     CANCEL = 6
     TOO_LARGE = 7
     """Never sent: stands in for a frame that was larger than the reader allows and has been skipped."""
+    HOLD = 8
+    """Make no more parts of this answer for now: who asked for it reads them slowly."""
+    GO_ON = 9
 
 
 _KINDS = {int(kind): kind for kind in Kind if kind is not Kind.TOO_LARGE}

@@ -16,27 +16,34 @@ VERSION = 1
 LIMIT_KEY = "dure-max-request-bytes"
 """Metadata in which the gateway tells a gRPC client what GatewayHello tells one on our own channel."""
 
+JOIN = "/dure.join"
+"""Endpoint of every worker: answers with the payloads of a request joined, where a Flow ends in several branches."""
+
 M = TypeVar("M", bound=msgspec.Struct)
 
 
 class EndpointInfo(msgspec.Struct, array_like=True, frozen=True):
-    """What the gateway has to know of an endpoint of a worker."""
+    """What the gateway has to know of an endpoint of a worker.
+
+    `concurrent`: its calls run beside each other and can be told to end. Calls of the others are begun one after the
+    other, so all but the oldest unanswered one of them have had no effect.
+    """
 
     batching: BatchSpec
-    streaming: bool
+    concurrent: bool
 
 
 class WorkerHello(msgspec.Struct, array_like=True, frozen=True):
     """A worker's first words: who it is, what it answers, and how many calls it takes at once.
 
-    `in_order`: calls are begun one after the other, so all but the oldest unanswered one have had no effect.
+    `slots_in_order` are those for calls of endpoints that are not concurrent.
     """
 
     version: int
     name: str
     endpoints: dict[str, EndpointInfo]
     slots: int
-    in_order: bool
+    slots_in_order: int
 
 
 class GatewayHello(msgspec.Struct, array_like=True, frozen=True):

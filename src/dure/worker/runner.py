@@ -4,8 +4,9 @@ The only place where user code is called. Knows no sockets; `server.py` feeds it
 """
 
 import asyncio
+import contextlib
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from typing import Any, TypeAlias
 
 import msgspec
@@ -19,10 +20,7 @@ from dure.errors import DecodeError, ExecutorError, ValidationError, to_wire
 from dure.executor.base import Executor
 from dure.executor.endpoints import DEFAULT, Endpoint
 from dure.transport.frames import Buffers
-from dure.transport.messages import BatchCall, Outcome
-
-JOIN = "/dure.join"
-"""Endpoint of every worker: answers with the payloads of a request joined, where a Flow ends in several branches."""
+from dure.transport.messages import JOIN, BatchCall, Outcome
 
 Answer: TypeAlias = tuple[Outcome, Buffers]
 Fragment: TypeAlias = tuple[int, Buffers]
@@ -83,7 +81,7 @@ class Runner:
             return [(await self.run_async(single, part))[0] for single, part in _singles(call, body)]
         return self._finish(batch, returned)
 
-    async def stream(self, call: BatchCall, body: memoryview | bytearray) -> AsyncIterator[Answer | Fragment]:
+    async def stream(self, call: BatchCall, body: memoryview | bytearray) -> AsyncGenerator[Answer | Fragment, None]:
         """Serve one request with a generator: yield its parts, and an Answer at the end.
 
         Where the caller wants no parts, all of them are in the Answer.
@@ -94,12 +92,13 @@ class Runner:
             batch = self._decode(call, body)
             endpoint = self._executor.requests.get(call.endpoint) or self._executor.requests[DEFAULT]
             produced = self._method(endpoint)(**self._arguments(endpoint, batch))
-            async for item in _iterate(produced):
-                part = _documents(item, None)
-                if call.stream:
-                    yield len(part), encode_form(form, part)
-                else:
-                    whole.append(part)
+            async with contextlib.aclosing(_iterate(produced)) as items:
+                async for item in items:
+                    part = _documents(item, None)
+                    if call.stream:
+                        yield len(part), encode_form(form, part)
+                    else:
+                        whole.append(part)
             rest = concatenate(whole) if whole else DocumentArray()
             pieces = encode_form(form, rest)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - user code
@@ -227,10 +226,12 @@ def _length(pieces: Buffers) -> int:
     return sum([len(piece) for piece in pieces])
 
 
-async def _iterate(produced: Iterator[Any] | AsyncIterator[Any]) -> AsyncIterator[Any]:
-    if isinstance(produced, AsyncIterator):
-        async for item in produced:
-            yield item
+async def _iterate(produced: Generator[Any] | AsyncGenerator[Any]) -> AsyncGenerator[Any]:
+    if isinstance(produced, AsyncGenerator):
+        async with contextlib.aclosing(produced):
+            async for item in produced:
+                yield item
     else:
-        for item in produced:
-            yield item
+        with contextlib.closing(produced):
+            for item in produced:
+                yield item
