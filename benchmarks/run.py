@@ -1,0 +1,114 @@
+"""Measure dure against what it is to reach, everything side by side in one run, and print one table.
+
+    python benchmarks/run.py [--quick | --full] [--only GROUP ...] [--peers] [--write-readme]
+
+A target that is missed is said to be missed; nothing is timed in tests.
+"""
+
+import argparse
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import machine
+import report
+from peers import mosec_peer
+from report import Row
+from rows import channel, encoder, start
+from sizes import QUICK, Sizes
+
+BEGAN = time.perf_counter()
+GROUPS = ("encoder", "channel", "ready", "import", "stream", "install")
+
+
+def main() -> int:
+    options = read_options()
+    sizes = QUICK if options.quick else Sizes()
+    if options.full:
+        sizes = replace(sizes, streamed_documents=5_000_000)
+    bystanders = machine.Bystanders()
+    rows = list(measure(sizes, options.only or GROUPS, _peer(options.peers)))
+    what = {
+        "date": report.today(),
+        **machine.describe(),
+        "rounds": sizes.rounds,
+        "sizes": vars(sizes),
+        "seconds": round(time.perf_counter() - BEGAN),
+        "used_by_others": bystanders.share(),
+    }
+    text = f"{report.about(what)}\n{report.markdown(rows)}"
+    print(text)
+    name = "bench-quick" if options.quick else "bench"
+    tell("report", f"raw numbers: {report.save(name, what, rows).relative_to(machine.ROOT)}, {what['seconds']} s")
+    if options.write_readme:
+        tell("report", report.write_readme(machine.ROOT / "README.md", text))
+    return 1 if any(row.failed for row in rows) else 0
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure dure, side by side with what bounds it.")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="about a minute, rougher numbers")
+    size.add_argument("--full", action="store_true", help="stream 5,000,000 documents instead of 1,000,000")
+    parser.add_argument("--only", nargs="+", choices=GROUPS, metavar="GROUP", help=f"some of: {', '.join(GROUPS)}")
+    parser.add_argument("--peers", action="store_true", help="measure mosec, too (installs it into .venv-peers)")
+    parser.add_argument("--write-readme", action="store_true", help="put the table into README.md")
+    return parser.parse_args()
+
+
+def tell(group: str, text: str) -> None:
+    print(f"[{time.perf_counter() - BEGAN:4.0f} s {group}] {text}", file=sys.stderr, flush=True)
+
+
+def _peer(wanted: bool) -> Callable[[], mosec_peer.MosecPeer] | None:
+    if not wanted:
+        return None
+    try:
+        python = mosec_peer.install()
+    except (RuntimeError, OSError) as error:
+        tell("peers", f"skipped: {error}")
+        return None
+    return lambda: mosec_peer.MosecPeer(python)
+
+
+def measure(sizes: Sizes, groups: tuple[str, ...], peer: Callable[[], mosec_peer.MosecPeer] | None) -> Iterator[Row]:
+    """Measure some groups; one that fails becomes a row that says so, and the others go on."""
+
+    def told(group: str) -> Callable[[str], None]:
+        return lambda text: tell(group, text)
+
+    def with_peer() -> Iterator[Row]:
+        if peer is None:
+            yield from channel.measure(sizes, told("channel"))
+        else:
+            with peer() as mosec:
+                yield from channel.measure(sizes, told("channel"), mosec)
+
+    works: dict[str, Callable[[], Iterator[Row]]] = {
+        "encoder": lambda: encoder.measure(sizes, told("encoder")),
+        "channel": with_peer,
+        "ready": lambda: start.ready(sizes, told("ready"), peer),
+        "import": lambda: start.imports(sizes, told("import")),
+        "stream": lambda: start.streaming(sizes, told("stream")),
+        "install": lambda: start.install(told("install")),
+    }
+    for group in GROUPS:
+        if group not in groups:
+            continue
+        if group == "install" and not sizes.install:
+            yield Row("core install, besides numpy: packages and size", "skipped: --quick", "<= 15 packages, <= 60 MB")
+            continue
+        tell(group, "begins")
+        try:
+            yield from works[group]()
+        except LookupError as error:
+            yield Row(group, f"skipped: {error}")
+        except Exception as error:  # noqa: BLE001 - whatever one group meets, the others are measured
+            traceback.print_exc()
+            yield Row(group, f"failed: {type(error).__name__}: {str(error).splitlines()[0]}", failed=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
