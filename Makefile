@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 TORCH_PIN := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["torch"])
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow check bench format proto clean
+.PHONY: help setup run test test-slow check bench bench-gpu format proto clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -50,6 +50,9 @@ check: $(READY) ## format, lint, types, import contracts, house rules
 
 bench: $(READY) ## measure, side by side in one run
 	$(PY) benchmarks/run.py
+
+bench-gpu: $(READY) ## the tutorial's job on cpu and cuda, where there is a GPU
+	$(PY) benchmarks/gpu.py
 
 format: $(READY) ## rewrite the sources in the house's format
 	$(PY) -m ruff format --quiet .
