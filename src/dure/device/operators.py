@@ -38,11 +38,12 @@ def binary(function: Callable[..., Any], sign: str, *, swapped: bool = False) ->
 
     def operate(array: Any, other: Any) -> Any:
         place = array.place
-        try:
+        kind = type(other)
+        if kind is type(array):
             if other.place is not place:
                 raise mismatch(doing, (array, other))
             other = other.value
-        except AttributeError:  # not an array of ours
+        elif kind is not float and kind is not int:
             other = operand(array, other, doing)
             if other is NotImplemented:
                 return NotImplemented
