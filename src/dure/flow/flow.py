@@ -36,9 +36,18 @@ class Flow:
     """A service made of Executors.
 
     Example:
-        >>> flow = Flow().add(uses=MyExecutor, uses_with={"device": "cpu"})
-        >>> with flow:
-        ...     docs = flow.post(on="/encode", inputs=[Document(text="hello")])
+        >>> flow = Flow(port=12345).add(uses=Executor, name="encoder", replicas=2)
+        >>> print(flow.save_config())
+        jtype: Flow
+        with:
+          port: 12345
+        executors:
+        - uses: dure.executor.base.Executor
+          name: encoder
+          needs:
+          - gateway
+          replicas: 2
+        <BLANKLINE>
 
     Args:
         protocol: Public protocol or protocols.
