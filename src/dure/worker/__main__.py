@@ -7,6 +7,7 @@ kills the whole process group of the worker.
 import asyncio
 import contextlib
 import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -70,6 +71,7 @@ def _serve(executor: Executor, assignment: Assignment, control: Control) -> None
         listener = await loop.create_unix_server(server.connection, sock=listening_socket(Path(assignment.address)))
         control.send({"ready": assignment.address})
         get_logger(assignment.name).log(LIFECYCLE, "ready and listening")
+        gc.freeze()  # the model and the libraries stay; no collection need look at them again
         await stop.wait()
         listener.close()
         await server.drain()
