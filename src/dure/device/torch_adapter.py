@@ -103,7 +103,9 @@ class TorchPlace(Place):
     def receive(self, value: Any, source: Place) -> Any:
         """Return a copy, here, of a value that lives at `source`."""
         if isinstance(source, TorchPlace):
-            return self.apply(value.to, self._device, copy=True)
+            # The end that is a device is the one that can fail, and that remembers it.
+            end = source if self._on_host else self
+            return end.apply(value.to, self._device, copy=True)
         return self.from_host(source.to_host(value).copy())
 
     def cast(self, value: Any, dtype: str) -> Any:
@@ -138,9 +140,9 @@ class TorchPlace(Place):
     def explained(self, error: Exception, doing: str, values: tuple[Any, ...]) -> DureError:
         """Return what a failure is to a user: no memory, a lost device, or unfit values."""
         text = str(error)
-        asked = _NO_MEMORY.search(text)
-        if asked and ("out of memory" in text or "memory:" in text):
-            need = int(float(asked[1]) * _UNITS[(asked[2] or "bytes").lower()])
+        if "out of memory" in text or "can't allocate memory" in text or "not enough memory" in text:
+            asked = _NO_MEMORY.search(text)
+            need = int(float(asked[1]) * _UNITS[(asked[2] or "bytes").lower()]) if asked else None
             return out_of_memory(self.context, need, *self.memory_bytes())
         sticky = _STICKY.search(text)
         if sticky and not self._on_host:
