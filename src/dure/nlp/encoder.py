@@ -35,15 +35,15 @@ class SentenceEncoder(Executor):
         allow_download: Whether a model that is not on this machine may be fetched from the Hugging Face Hub.
         **kwargs: Those of `Executor`.
 
+    Attributes:
+        snapshot: The model's files, and where they were found.
+
     Raises:
         ModelNotFound: The model is in none of the places looked at.
         UnsafeModel: Its weights are pickled, or are not those that were published.
         ModelError: It cannot be followed exactly.
         DeviceNotFound: The device does not exist, or PyTorch cannot use it.
         MissingDependency: The extra `models` is not installed.
-
-    Example:
-        >>> f = Flow().add(uses=SentenceEncoder, uses_with={"device": "cuda"})  # doctest: +SKIP
     """
 
     def __init__(
@@ -58,8 +58,8 @@ class SentenceEncoder(Executor):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if batch_size is not None and batch_size < 1:
-            raise SpecError(f"uses_with.batch_size: a whole number from 1, not {batch_size!r}")
+        _require_positive("batch_size", batch_size)
+        _require_positive("max_length", max_length)
         # What is quick to find wrong comes before the libraries, which take seconds to import.
         context = parse_context(device)
         self.snapshot = snapshot = resolve(model, files=SENTENCE_FILES, allow_download=allow_download)
@@ -82,6 +82,11 @@ class SentenceEncoder(Executor):
     def encode(self, docs: "DocumentArray", **_: Any) -> None:
         """Set `docs.embeddings`."""
         docs.embeddings = self._model.encode(docs.texts)
+
+
+def _require_positive(name: str, value: object) -> None:
+    if value is not None and (not isinstance(value, int) or value < 1):
+        raise SpecError(f"uses_with.{name}: a whole number from 1, not {value!r}")
 
 
 def _torch_device(context: Context) -> str:

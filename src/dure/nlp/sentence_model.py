@@ -143,7 +143,7 @@ def _load_transformer(folder: "Path") -> Any:
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, require("safetensors", "models").SafetensorError) as error:
         raise ModelError(f"{folder}: transformers cannot load it: {error}") from error
     finally:
         logging.set_verbosity(verbosity)

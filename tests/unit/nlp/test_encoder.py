@@ -97,6 +97,19 @@ def test_settings_of_the_caller_win(encoder: SentenceEncoder) -> None:
     assert cosine(docs.embeddings[0], docs.embeddings[1]) < 0.999
 
 
+def test_a_gpu_gives_the_same(encoder: SentenceEncoder) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip(f"PyTorch {torch.__version__} sees no GPU")
+    texts = TEXTS + [f"{'very ' * (i * 7 % 40)}long sentence number {i}" for i in range(500)]
+    here, there = documents(texts), documents(texts)
+    encoder.encode(here)
+    SentenceEncoder(device="cuda").encode(there)
+    assert isinstance(there.embeddings, np.ndarray)
+    assert cosine(here.embeddings, there.embeddings).min() >= 0.9999
+
+
 def test_requests_are_merged(encoder: SentenceEncoder) -> None:
     endpoint = encoder.requests["/encode"]
     assert (endpoint.method, endpoint.batching.max_batch_size) == ("encode", 256)
@@ -109,7 +122,8 @@ def test_requests_are_merged(encoder: SentenceEncoder) -> None:
         ({"model": "no-such-model"}, ModelNotFound, "no-such-model"),
         ({"device": "cdua"}, DeviceNotFound, r"Did you mean 'cuda'\?"),
         ({"device": "cuda:99"}, DeviceNotFound, r"gpu\(99\) is not on this machine"),
-        ({"batch_size": 0}, SpecError, "batch_size"),
+        ({"batch_size": 0}, SpecError, "batch_size: a whole number from 1, not 0"),
+        ({"max_length": "256"}, SpecError, "max_length: a whole number from 1, not '256'"),
         ({"max_length": 2}, SpecError, "at least 3"),
         ({"max_length": 513}, SpecError, "at most 512 tokens"),
         ({"modle": "x"}, SpecError, r"Did you mean 'model'\?"),
