@@ -11,10 +11,7 @@ import pytest
 from dure.device.simulated import simulated_gpus
 from dure.errors import DeviceMismatch
 
-IMPORTS = """
-from dure.device import nd, nn
-from dure.device.context import cpu, gpu
-"""
+IMPORTS = "from dure import nd, nn, cpu, gpu"
 
 NUMBERS = r"\n\[\[[\d .e+\-\[\]\n]+\]\]\n"
 ONES = r"\n\[\[1\. 1\. 1\.\]\n \[1\. 1\. 1\.\]\]\n"
