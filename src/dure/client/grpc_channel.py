@@ -21,7 +21,11 @@ from dure.errors import ConnectionLost, DureError, TooLarge, from_wire
 from dure.transport.messages import LIMIT_KEY
 
 _METHOD = "/dure.v1.Flow/Stream"
-_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.use_local_subchannel_pool", 1),  # else a Flow that was not there a moment ago is not looked for again
+]
 _MAX_MESSAGE_BYTES = 1 * 2**20
 _MAX_ARRIVED = 8  # messages; while as many wait to be taken, no more are read
 

@@ -1,17 +1,14 @@
 """The program of one replica: read what to host from the private pipe, construct it, serve until told to stop.
 
-Ends with its parent, however that ends: the private pipe closes with the parent, and a thread that waits for this
-kills the whole process group of the worker.
+Ends with its parent, however that ends and whatever it is doing: the private pipe closes with the parent.
 """
 
 import asyncio
 import contextlib
 import faulthandler
 import gc
-import os
 import signal
 import sys
-import threading
 from pathlib import Path
 
 import cloudpickle
@@ -36,7 +33,7 @@ def main() -> None:
     assignment = control.receive()
     if not isinstance(assignment, Assignment):
         return
-    threading.Thread(target=_die_with_parent, args=(control,), daemon=True).start()
+    control.die_with_peer()
     try:
         sys.path[:] = assignment.sys_path
         executor = _construct(assignment)
@@ -77,12 +74,6 @@ def _serve(executor: Executor, assignment: Assignment, control: Control) -> None
         await server.drain()
 
     uvloop.run(run())
-
-
-def _die_with_parent(control: Control) -> None:
-    while control.receive() is not None:
-        pass
-    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 if __name__ == "__main__":
