@@ -8,7 +8,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -20,6 +19,7 @@ import numpy as np
 
 import machine
 from dure import Document, DocumentArray, Flow
+from dure.bench import corpus
 from processes import Program, cpu_s
 from report import Row, raw
 from series import Series
@@ -47,9 +47,6 @@ def model_folder() -> Path:
 
 def sentences(count: int) -> list[str]:
     """Different sentences from the docstrings of Python's library, in no order of length or topic."""
-    sys.path.append(str(EXAMPLE))
-    import corpus
-
     found = corpus.read(count)
     return [found[i] for i in np.random.default_rng(0).permutation(count)]
 

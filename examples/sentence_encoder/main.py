@@ -10,8 +10,8 @@ import os
 import platform
 import time
 
-import corpus
 from dure import Document, DocumentArray, Flow
+from dure.bench import corpus
 from dure.device.probe import inventory
 from dure.nlp.encoder import SentenceEncoder
 
