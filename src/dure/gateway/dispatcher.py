@@ -66,7 +66,7 @@ class Dispatcher:
     def submit(self, job: Job) -> None:
         """Queue a request; its `on_done` is called when it is answered or cannot be."""
         if self._failure is not None:
-            job.on_done(self._failure)
+            job.finish(self._failure)
             return
         self._queue.append(job)
         self._pump()
@@ -76,8 +76,7 @@ class Dispatcher:
         self._failure = error
         while self._queue:
             job = self._queue.popleft()
-            if not job.withdrawn:
-                job.on_done(error)
+            job.finish(error)
 
     def close(self) -> None:
         """Close the connections to the workers."""
@@ -120,6 +119,5 @@ class Dispatcher:
             " It is not sent again by itself; send it again if that is safe."
         )
         for job in begun:
-            if not job.withdrawn:
-                job.on_done(error)
+            job.finish(error)
         self._pump()

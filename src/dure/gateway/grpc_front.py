@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection
 from dure.document import dure_pb2 as pb
 from dure.document.forms import PROTOBUF
 from dure.errors import DecodeError, DureError, RequestError, StartFailed, TooLarge, to_wire
-from dure.gateway.job import Answer
+from dure.gateway.job import Answer, Job
 from dure.gateway.router import Outcome, Request, Router, Walk
 from dure.spec import GatewaySpec
 from dure.transport.messages import LIMIT_KEY
@@ -89,7 +89,7 @@ class GrpcFront:
 
     async def _post(self, envelope: pb.RequestEnvelope, context: Any) -> pb.ReplyEnvelope:
         done: asyncio.Future[Outcome | DureError] = asyncio.get_running_loop().create_future()
-        walk: Walk | None = None
+        walk: Walk | Job | None = None
         try:
             request = _request(envelope, self._spec.max_request_bytes, lambda _: None, done.set_result)
             walk = self._router.submit(request)
@@ -128,7 +128,7 @@ class _Session:
     def __init__(self, router: Router, spec: GatewaySpec) -> None:
         self._router = router
         self._spec = spec
-        self._walks: dict[int, Walk | None] = {}
+        self._walks: dict[int, Walk | Job | None] = {}
         self._sizes: dict[int, int] = {}
         self._queued_bytes = 0
         self._ready: list[pb.ReplyEnvelope] = []

@@ -45,11 +45,21 @@ class Job(Struct, eq=False):
     withdrawn: bool = False
     tell: Callable[[Kind], None] | None = None
 
+    def finish(self, answer: Answer | DureError) -> None:
+        """Tell the answer, if somebody still wants it."""
+        if not self.withdrawn:
+            self.on_done(answer)
+
     def withdraw(self) -> None:
         """Nobody wants it any more: it is not sent if it waits, and ended if it runs and can be."""
         self.withdrawn = True
         if self.tell is not None:
             self.tell(Kind.CANCEL)
+
+    def hold(self, *, held: bool) -> None:
+        """Make no more parts of a streamed answer for now, or go on."""
+        if self.stream and self.tell is not None:
+            self.tell(Kind.HOLD if held else Kind.GO_ON)
 
     def merges_with(self, other: "Job") -> bool:
         """Whether both may be served by one call of a method."""

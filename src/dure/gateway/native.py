@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from dure.document.forms import COLUMNS
 from dure.errors import DecodeError, DureError, TooLarge, to_wire
-from dure.gateway.job import Answer
+from dure.gateway.job import Answer, Job
 from dure.gateway.router import Outcome, Request, Router, Walk
 from dure.spec import GatewaySpec
 from dure.transport.connection import Connection
@@ -50,7 +50,7 @@ class NativeFront:
 
 class _Pending(Struct):
     size: int
-    walk: Walk | None = None
+    walk: Walk | Job | None = None
     held: bool = False
 
 
@@ -122,21 +122,25 @@ class _Peer:
         self.idle.clear()
         self._queued_bytes += pending.size
         request = Request(call.endpoint, call.parameters, COLUMNS, call.rows, frame.body, call.stream, part, done)
-        pending.walk = self._router.submit(request)
+        walk = self._router.submit(request)
+        if number in self.pending:  # it may have failed at once
+            pending.walk = walk
         self._bound()
 
     def _withdraw(self, number: int) -> None:
-        pending = self._forget(number)
-        if pending is not None and pending.walk is not None:
-            pending.walk.withdraw()
+        walk = self._forget(number)
+        if walk is not None:
+            walk.withdraw()
 
-    def _forget(self, number: int) -> _Pending | None:
+    def _forget(self, number: int) -> Walk | Job | None:
         pending = self.pending.pop(number, None)
-        if pending is not None:
-            self._queued_bytes -= pending.size
-            if not self.pending:
-                self.idle.set()
-        return pending
+        if pending is None:
+            return None
+        self._queued_bytes -= pending.size
+        if not self.pending:
+            self.idle.set()
+        walk, pending.walk = pending.walk, None  # without the cycle, payloads are freed at once
+        return walk
 
     def _send_error(self, number: int, error: DureError) -> None:
         self.connection.send(Kind.ERROR, number, encode(to_wire(error)), [])

@@ -102,7 +102,8 @@ class Replica:
         elif frame.kind is Kind.PART:
             rows = decode(Part, frame.header).rows
             for job in self.in_flight.get(frame.id, ()):
-                job.on_part(Answer(rows, frame.body))
+                if not job.withdrawn:
+                    job.on_part(Answer(rows, frame.body))
         elif frame.kind is Kind.HELLO:
             try:
                 hello = decode(WorkerHello, frame.header)
@@ -123,15 +124,15 @@ class Replica:
         if len(outcomes) != len(jobs):
             error = WorkerCrashed(f"a worker answered {len(outcomes)} requests where {len(jobs)} were sent")
             for job in jobs:
-                job.on_done(error)
+                job.finish(error)
         elif len(jobs) == 1 and not outcomes[0].failed:
-            jobs[0].on_done(Answer(outcomes[0].rows, frame.body, outcomes[0].result))
+            jobs[0].finish(Answer(outcomes[0].rows, frame.body, outcomes[0].result))
         else:
             body, at = memoryview(frame.body), 0
             for job, outcome in zip(jobs, outcomes, strict=True):
                 data = body[at : at + outcome.size]
                 at += outcome.size
-                job.on_done(_error(data) if outcome.failed else Answer(outcome.rows, data, outcome.result))
+                job.finish(_error(data) if outcome.failed else Answer(outcome.rows, data, outcome.result))
         self._on_free(self)
 
     def _on_closed(self, connection: Connection) -> None:

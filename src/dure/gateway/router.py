@@ -13,7 +13,6 @@ from dure.executor.endpoints import DEFAULT
 from dure.gateway.dispatcher import Dispatcher
 from dure.gateway.job import Answer, Job, OnPart, Payload
 from dure.spec import GATEWAY, suggest
-from dure.transport.frames import Kind
 from dure.transport.messages import JOIN
 
 _MAX_ROUTES = 1024
@@ -41,6 +40,7 @@ class Request(Struct, eq=False):
 
 
 class _Route(NamedTuple):
+    only: str | None
     first: list[str]
     needs: dict[str, list[str]]
     after: dict[str, list[str]]
@@ -75,16 +75,40 @@ class Router:
         """Every endpoint of every Executor; `/default` stands for "whatever else"."""
         return sorted({name for d in self.dispatchers.values() for name in d.endpoints})
 
-    def submit(self, request: Request) -> "Walk | None":
-        """Send a request on its way; what is returned can withdraw it."""
+    def submit(self, request: Request) -> "Walk | Job | None":
+        """Send a request on its way; what is returned can withdraw or hold it."""
         try:
             route = self._routes.get(request.endpoint) or self._find_route(request.endpoint)
         except EndpointNotFound as error:
             request.on_done(error)
             return None
+        if route.only is not None:
+            return self._visit_only(route.only, request)
         walk = Walk(self.dispatchers, route, request)
         walk.start()
         return walk
+
+    def _visit_only(self, name: str, request: Request) -> Job:
+        # Most Flows answer an endpoint with one Executor: there is no way to keep track of.
+        def done(answer: Answer | DureError) -> None:
+            if isinstance(answer, DureError):
+                request.on_done(answer)
+            else:
+                results = {name: answer.result} if answer.result else {}
+                request.on_done(Outcome(answer.rows, answer.payload, results))
+
+        job = Job(
+            request.endpoint,
+            request.parameters,
+            request.form,
+            request.rows,
+            [request.payload],
+            request.stream,
+            request.on_part,
+            done,
+        )
+        self.dispatchers[name].submit(job)
+        return job
 
     def _find_route(self, endpoint: str) -> _Route:
         active = [name for name, dispatcher in self.dispatchers.items() if dispatcher.answers(endpoint)]
@@ -101,6 +125,7 @@ class Router:
                 if source != GATEWAY:
                     after[source].append(name)
         route = _Route(
+            only=active[0] if len(active) == 1 else None,
             first=[name for name in active if needs[name] == [GATEWAY]],
             needs=needs,
             after=after,
@@ -154,8 +179,7 @@ class Walk:
     def hold(self, *, held: bool) -> None:
         """Make no more parts of a streamed answer for now, or go on."""
         for job in self._jobs:
-            if job.stream and job.tell is not None:
-                job.tell(Kind.HOLD if held else Kind.GO_ON)
+            job.hold(held=held)
 
     def _visit(self, name: str) -> None:
         request = self._request

@@ -37,6 +37,7 @@ class Connection(asyncio.BufferedProtocol):
         self._on_writable = on_writable
         self._transport: asyncio.Transport | None = None
         self._writable: asyncio.Future[None] | None = None
+        self._reading = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
@@ -97,12 +98,14 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_reading(self) -> None:
         """Take no more from the peer for now."""
-        if self._transport is not None and self._transport.is_reading():
+        if self._reading and self._transport is not None:
+            self._reading = False
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """Take from the peer again."""
-        if self._transport is not None and not self._transport.is_reading():
+        if not self._reading and self._transport is not None:
+            self._reading = True
             self._transport.resume_reading()
 
     def close(self) -> None:
