@@ -1,0 +1,188 @@
+"""Workers that die: what had not begun is sent again, what had is reported, and nothing is lost or done twice."""
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from dure import Client, Document, DocumentArray, Executor, Flow, requests
+from dure.errors import ConnectionLost, ReplicaUnavailable, WorkerCrashed
+from dure.executor.endpoints import batching
+
+COUNT = 60
+
+
+class Fragile(Executor):
+    """Notes every document it begins with, and dies in the ways there are."""
+
+    def __init__(self, folder: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._folder = Path(folder)
+        if (self._folder / "never again").exists():
+            os._exit(9)
+
+    def _begin(self, docs: DocumentArray) -> None:
+        with (self._folder / "begun").open("a", encoding="utf-8") as file:
+            file.write("".join(f"{doc.text}\n" for doc in docs))
+
+    @requests(on="/work")
+    def work(self, docs: DocumentArray, **kwargs: Any) -> None:
+        self._begin(docs)
+        time.sleep(0.004)
+        docs[0].tags["pid"] = os.getpid()
+
+    @requests(on="/merged")
+    @batching(max_batch_size=8)
+    def merged(self, docs: DocumentArray, **kwargs: Any) -> None:
+        self._begin(docs)
+        time.sleep(0.01)
+
+    @requests(on="/signal")
+    def signal(self, docs: DocumentArray, parameters: dict[str, Any]) -> None:
+        os.kill(os.getpid(), getattr(signal, parameters["name"]))
+        time.sleep(1)
+
+    @requests(on="/exit")
+    def exit(self, docs: DocumentArray, **kwargs: Any) -> None:
+        raise SystemExit(3)
+
+    @requests(on="/last")
+    def last(self, docs: DocumentArray, **kwargs: Any) -> None:
+        (self._folder / "never again").touch()
+        os._exit(9)
+
+
+class FragileAsync(Fragile):
+    @requests(on="/work")
+    async def work(self, docs: DocumentArray, **kwargs: Any) -> None:  # type: ignore[override]  # it is async now
+        self._begin(docs)
+        await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+def flow(tmp_path: Path) -> Iterator[Flow]:
+    with Flow().add(uses=Fragile, name="frail", uses_with={"folder": str(tmp_path)}, timeout_ready_s=20) as running:
+        yield running
+
+
+def numbered() -> Iterator[Document]:
+    for i in range(COUNT):
+        yield Document(text=str(i))
+
+
+def begun(folder: Path) -> list[str]:
+    return (folder / "begun").read_text(encoding="utf-8").splitlines()
+
+
+def kill(flow: Flow, name: str) -> None:
+    os.kill(flow.pids()[name], signal.SIGKILL)
+
+
+@pytest.mark.parametrize("protocol", ["native", "grpc"])
+def test_a_worker_that_is_killed_in_mid_stream(flow: Flow, tmp_path: Path, protocol: Any) -> None:
+    done: list[str] = []
+    failed: list[str] = []
+    with Client(port=flow.port, protocol=protocol) as client:
+        for results in client.stream("/work", numbered, request_size=1, continue_on_error=True):
+            done += results.texts
+            failed += [text for failure in results.failures for text in failure.documents.texts]
+            assert all(type(failure.error) is WorkerCrashed for failure in results.failures)
+            if len(done) in (10, 35) and len(failed) == len(done) // 30:
+                kill(flow, "frail")
+    assert sorted(done + failed, key=int) == [str(i) for i in range(COUNT)]
+    assert done == sorted(done, key=int)
+    assert len(failed) == 2, "one begun request a death"
+    assert Counter(begun(tmp_path)).most_common(1)[0][1] == 1, "a request was begun twice"
+    assert set(done) <= set(begun(tmp_path))
+
+
+def test_of_a_merged_batch_all_are_reported(flow: Flow, tmp_path: Path) -> None:
+    done: list[str] = []
+    failed: list[str] = []
+    for results in flow.stream("/merged", numbered, request_size=1, continue_on_error=True):
+        if not done:
+            kill(flow, "frail")
+        done += results.texts
+        failed += [text for failure in results.failures for text in failure.documents.texts]
+    assert sorted(done + failed, key=int) == [str(i) for i in range(COUNT)]
+    assert len(failed) <= 8
+    assert Counter(begun(tmp_path)).most_common(1)[0][1] == 1
+
+
+def test_of_concurrent_calls_all_are_reported(tmp_path: Path) -> None:
+    with Flow().add(uses=FragileAsync, name="frail", uses_with={"folder": str(tmp_path)}, timeout_ready_s=20) as flow:
+        killer = threading.Timer(0.05, kill, (flow, "frail"))
+        killer.start()
+        back = flow.post("/work", numbered, request_size=1, continue_on_error=True)
+    assert sorted(back.texts + [f.documents[0].text for f in back.failures], key=int) == [str(i) for i in range(COUNT)]
+    assert back.failures
+    assert Counter(begun(tmp_path)).most_common(1)[0][1] == 1
+
+
+def test_another_replica_goes_on_meanwhile(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"uses_with": {"folder": str(tmp_path)}, "timeout_ready_s": 20}
+    with Flow().add(uses=Fragile, name="frail", replicas=2, **settings) as flow:
+        first = set(flow.pids().values())
+        kill(flow, "frail/0")
+        back = flow.post("/work", numbered, request_size=1, continue_on_error=True)
+        assert len(back) >= COUNT - 1, "more failed than what the dead one had begun"
+        assert len(back) + len(back.failures) == COUNT
+        deadline = time.monotonic() + 10
+        pids: set[int] = set()
+        while len(pids) < 2 and time.monotonic() < deadline:
+            pids = {doc.tags["pid"] for doc in flow.post("/work", numbered, request_size=1)}
+        assert len(pids) == 2, "it was not started again"
+        assert not pids <= first
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGKILL", "SIGTERM", "SIGABRT"])
+def test_a_method_that_is_the_end_of_its_process(flow: Flow, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    back = flow.post("/signal", "x", parameters={"name": name}, continue_on_error=True)
+    if name == "SIGTERM":  # which means: finish what you have, then end
+        assert len(back) == 1
+    else:
+        assert isinstance(back.error, WorkerCrashed)
+        assert "frail died while it held this request" in str(back.error)
+    assert flow.post("/work", "x").texts == ["x"]
+    if name == "SIGSEGV":
+        assert "Segmentation fault" in capfd.readouterr().err
+
+
+def test_sys_exit_in_a_method(flow: Flow) -> None:
+    with pytest.raises(WorkerCrashed):
+        flow.post("/exit", "x")
+    assert flow.post("/work", "x").texts == ["x"]
+
+
+@pytest.mark.slow  # its restarts pause longer and longer
+def test_a_worker_that_dies_and_dies_is_given_up(flow: Flow) -> None:
+    begin = time.monotonic()
+    with pytest.raises(WorkerCrashed):
+        flow.post("/last", "x")
+    with pytest.raises(ReplicaUnavailable, match=r"frail died 5 times in 60 s.*exited with code 9"):
+        flow.post("/work", "x")
+    assert time.monotonic() - begin < 20
+    with pytest.raises(ReplicaUnavailable):
+        flow.post("/work", "x")
+
+
+def test_a_gateway_that_dies_is_told(flow: Flow, caplog: pytest.LogCaptureFixture) -> None:
+    assert flow.post("/work", "x").texts == ["x"]
+    pids = flow.pids().values()
+    kill(flow, "gateway")
+    with pytest.raises(ConnectionLost):
+        flow.post("/work", numbered, request_size=1)
+    deadline = time.monotonic() + 5
+    while "the gateway was ended by SIGKILL" not in caplog.text:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    flow.close()
+    assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids)
