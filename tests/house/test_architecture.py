@@ -21,9 +21,7 @@ def test_the_tree_matches_the_disk() -> None:
         for source in sources("src/dure")
         if source.path.name != "__init__.py"
     }
-    missing = [
-        f"{path}  {text.splitlines()[0]}" for path, text in there.items() if path not in told
-    ]
+    missing = [f"{path}  {text.splitlines()[0]}" for path, text in there.items() if path not in told]
     stale = [path for path in told if path not in there]
     if missing or stale:
         lines = [

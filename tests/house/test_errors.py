@@ -29,9 +29,7 @@ def test_class_is_described(kind: type[DureError]) -> None:
     assert 400 <= kind.http_status <= 599
     assert kind.grpc_status in grpc.StatusCode.__members__
     assert kind.__doc__, f"{kind.__name__} has no docstring"
-    assert f" {kind.__name__} " in errors.__doc__.replace("\n", " "), (
-        "not drawn in the module's tree"
-    )
+    assert f" {kind.__name__} " in errors.__doc__.replace("\n", " "), "not drawn in the module's tree"
 
 
 @pytest.mark.parametrize("kind", TREE)

@@ -13,9 +13,7 @@ NUMBER = (ast.Constant, ast.UnaryOp, ast.BinOp, ast.unaryop, ast.operator)
 
 
 def numeric_settings() -> set[str]:
-    records = [
-        v for v in vars(spec).values() if isinstance(v, type) and issubclass(v, msgspec.Struct)
-    ]
+    records = [v for v in vars(spec).values() if isinstance(v, type) and issubclass(v, msgspec.Struct)]
     hints = {name: hint for record in records for name, hint in get_type_hints(record).items()}
     return {name for name, hint in hints.items() if {int, float} & {hint, *get_args(hint)}}
 

@@ -28,8 +28,6 @@ def test_stubs_are_up_to_date(tmp_path: Path) -> None:
         f"PY={sys.executable}",
         f"PROTO_OUT={tmp_path}",
     ]
-    run = subprocess.run(
-        [make, *options, "proto"], cwd=ROOT, capture_output=True, text=True, timeout=50
-    )
+    run = subprocess.run([make, *options, "proto"], cwd=ROOT, capture_output=True, text=True, timeout=50)
     assert run.returncode == 0, run.stderr
     assert stubs(ROOT / "src") == stubs(tmp_path), "run `make proto` and commit what it writes"

@@ -8,9 +8,7 @@ import pytest
 from tests.house.sources import ROOT
 
 # Put together here, so that this file does not hold them itself.
-MACHINE_PATHS = [
-    "/" + path for path in ("work/", "root/", "opt/pypi", "opt/wheels", "tmp/bash_jobs")
-]
+MACHINE_PATHS = ["/" + path for path in ("work/", "root/", "opt/pypi", "opt/wheels", "tmp/bash_jobs")]
 
 
 def test_nothing_tracked_names_a_machine_path() -> None:

@@ -4,14 +4,22 @@ A record with two callbacks. Knows neither replicas nor protocols.
 """
 
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from dure.errors import DureError
-from dure.transport.frames import Kind
 
 Payload: TypeAlias = bytes | bytearray | memoryview
+
+
+class Order(Enum):
+    """What may be said to a worker about a request that it has."""
+
+    CANCEL = auto()
+    HOLD = auto()
+    GO_ON = auto()
 
 
 class Answer(Struct):
@@ -43,7 +51,7 @@ class Job(Struct, eq=False):
     on_part: OnPart
     on_done: OnDone
     withdrawn: bool = False
-    tell: Callable[[Kind], None] | None = None
+    tell: Callable[[Order], None] | None = None
 
     def finish(self, answer: Answer | DureError) -> None:
         """Tell the answer, if somebody still wants it."""
@@ -54,12 +62,12 @@ class Job(Struct, eq=False):
         """Nobody wants it any more: it is not sent if it waits, and ended if it runs and can be."""
         self.withdrawn = True
         if self.tell is not None:
-            self.tell(Kind.CANCEL)
+            self.tell(Order.CANCEL)
 
     def hold(self, *, held: bool) -> None:
         """Make no more parts of a streamed answer for now, or go on."""
         if self.stream and self.tell is not None:
-            self.tell(Kind.HOLD if held else Kind.GO_ON)
+            self.tell(Order.HOLD if held else Order.GO_ON)
 
     def merges_with(self, other: "Job") -> bool:
         """Whether both may be served by one call of a method."""

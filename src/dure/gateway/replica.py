@@ -10,7 +10,7 @@ import msgspec
 
 from dure.errors import DecodeError, DureError, WorkerCrashed, from_wire
 from dure.executor.endpoints import DEFAULT
-from dure.gateway.job import Answer, Job
+from dure.gateway.job import Answer, Job, Order
 from dure.transport.connection import Connection
 from dure.transport.frames import Frame, Kind
 from dure.transport.messages import (
@@ -27,6 +27,7 @@ from dure.transport.messages import (
 )
 
 _MAX_FRAME_BYTES = 0xFFFFFFFF
+_ORDERS = {Order.CANCEL: Kind.CANCEL, Order.HOLD: Kind.HOLD, Order.GO_ON: Kind.GO_ON}
 
 
 class Replica:
@@ -91,10 +92,10 @@ class Replica:
         endpoints = self.hello.endpoints
         return (endpoints.get(job.endpoint) or endpoints[DEFAULT]).concurrent
 
-    def _tell(self, number: int, kind: Kind) -> None:
+    def _tell(self, number: int, order: Order) -> None:
         jobs = self.in_flight.get(number)
-        if jobs and (kind is not Kind.CANCEL or all(job.withdrawn for job in jobs)):
-            self.connection.send(kind, number, b"", [])
+        if jobs and (order is not Order.CANCEL or all(job.withdrawn for job in jobs)):
+            self.connection.send(_ORDERS[order], number, b"", [])
 
     def _on_frame(self, connection: Connection, frame: Frame) -> None:
         if frame.kind is Kind.REPLY:
