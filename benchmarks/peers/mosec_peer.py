@@ -31,7 +31,8 @@ def install() -> str:
         RuntimeError: It cannot be made; with what pip said.
     """
     python = VENV / "bin" / "python"
-    if subprocess.run([str(python), "-c", "import mosec, msgpack, numpy"], capture_output=True).returncode:
+    check = [str(python), "-c", "import mosec, msgpack, numpy"]
+    if not python.exists() or subprocess.run(check, capture_output=True).returncode:
         venv.create(VENV, with_pip=True, clear=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "mosec", "msgpack", "numpy"]
         done = subprocess.run(pip, capture_output=True, text=True)
