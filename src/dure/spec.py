@@ -72,7 +72,7 @@ class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ] = 64 * 2**20
     max_queued: Annotated[
         int, Meta(ge=1, description="requests one client may have waiting before the gateway stops reading from it")
-    ] = 4096
+    ] = 256
 
 
 class FlowSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -24,7 +24,7 @@ from dure.transport.messages import LIMIT_KEY
 
 SERVICE = "dure.v1.Flow"
 _MAX_MESSAGE_BYTES = 4 * 2**20
-_MAX_DETAILS = 2000  # characters of a status, which travels as HTTP/2 headers: clients accept 8 KiB of them
+_MAX_FIELD_BYTES = 1000  # of an error in a status, which travels as HTTP/2 headers: clients accept 8 KiB of them
 _MORE_BYTES = 4 * 2**20  # what a message may hold beside the largest request, which is refused by itself
 
 
@@ -231,9 +231,11 @@ class _Session:
 
 
 def _shortened(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > _MAX_DETAILS:
-        return f"{value[: _MAX_DETAILS // 4]} … {value[-_MAX_DETAILS * 3 // 4 :]}"
-    return value
+    data = value.encode() if isinstance(value, str) else b""
+    if len(data) <= _MAX_FIELD_BYTES:
+        return value
+    head, tail = data[: _MAX_FIELD_BYTES // 4], data[-_MAX_FIELD_BYTES * 3 // 4 :]
+    return f"{head.decode(errors='ignore')} … {tail.decode(errors='ignore')}"
 
 
 def _request(envelope: pb.RequestEnvelope, max_bytes: int, on_part: Any, on_done: Any) -> Request:
