@@ -72,11 +72,11 @@ def main() -> int:
         "sentences": len(texts),
         "seconds": round(time.perf_counter() - BEGAN),
     }
-    shown = ", ".join(f"{gpu.name} (driver {gpu.driver})" for gpu in gpus) or f"No GPU: {inventory().missing}"
-    print(f"{shown}. {report.about(what)}\n{report.markdown(rows)}")
+    shown = ", ".join(f"{gpu.name} (driver {gpu.driver})." for gpu in gpus) or f"No GPU: {inventory().missing}"
+    print(f"{shown} {report.about(what)}\n{report.markdown(rows)}")
     path = report.save("gpu", what, rows, gpus[0].name if gpus else "")
     tell(f"raw numbers: {path.relative_to(machine.ROOT)}, {what['seconds']} s")
-    return 0
+    return 1 if any(row.failed for row in rows) else 0
 
 
 def read_options() -> argparse.Namespace:
@@ -95,6 +95,10 @@ def tell(text: str) -> None:
 def measure(job: Job, devices: Sequence[str]) -> Iterator[Row]:
     rates: dict[str, Series] = {}
     for device in devices:
+        missing = inventory().missing
+        if device != "cpu" and missing:
+            yield Row(f"SentenceEncoder in a Flow on `{device}`", f"could not be measured: {missing}", failed=True)
+            continue
         tell(f"{device}: loading the model twice")
         with job.bare(device) as bare:
             name = bare.answer()["device"]
@@ -108,7 +112,7 @@ def measure(job: Job, devices: Sequence[str]) -> Iterator[Row]:
             )
             if device != "cpu":
                 yield from _sweep(job, bare, device)
-    first, *others = devices
+    first, *others = rates or [""]
     for device in others:
         ratio = rates[device].median / rates[first].median
         yield Row(f"`{device}` against `{first}`", f"{ratio:.1f} x", f"tutorial: {TUTORIAL_RATIO} x on a T4")

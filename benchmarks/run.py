@@ -29,7 +29,10 @@ def main() -> int:
     if options.full:
         sizes = replace(sizes, streamed_documents=5_000_000)
     bystanders = machine.Bystanders()
-    rows = list(measure(sizes, options.only or GROUPS, _peer(options.peers)))
+    peer, why_not = _peer(options.peers)
+    rows = list(measure(sizes, options.only or GROUPS, peer))
+    if why_not:
+        rows.append(Row("mosec", f"skipped: {why_not}"))
     what = {
         "date": report.today(),
         **machine.describe(),
@@ -62,15 +65,15 @@ def tell(group: str, text: str) -> None:
     print(f"[{time.perf_counter() - BEGAN:4.0f} s {group}] {text}", file=sys.stderr, flush=True)
 
 
-def _peer(wanted: bool) -> Callable[[], mosec_peer.MosecPeer] | None:
+def _peer(wanted: bool) -> tuple[Callable[[], mosec_peer.MosecPeer] | None, str]:
+    """Return what starts mosec, or nothing, and why it is not there where it is wanted."""
     if not wanted:
-        return None
+        return None, ""
     try:
         python = mosec_peer.install()
     except (RuntimeError, OSError) as error:
-        tell("peers", f"skipped: {error}")
-        return None
-    return lambda: mosec_peer.MosecPeer(python)
+        return None, " ".join(str(error).split())
+    return lambda: mosec_peer.MosecPeer(python), ""
 
 
 def measure(sizes: Sizes, groups: tuple[str, ...], peer: Callable[[], mosec_peer.MosecPeer] | None) -> Iterator[Row]:
