@@ -110,7 +110,8 @@ def measure(sizes: Sizes, groups: tuple[str, ...], peer: Callable[[], mosec_peer
             yield Row(group, f"skipped: {error}")
         except Exception as error:  # noqa: BLE001 - whatever one group meets, the others are measured
             traceback.print_exc()
-            yield Row(group, f"failed: {type(error).__name__}: {str(error).splitlines()[0]}", failed=True)
+            first, *_, last = [*str(error).strip().splitlines(), "", ""][:1] + str(error).strip().splitlines()[-1:]
+            yield Row(group, f"failed: {type(error).__name__}: {first} … {last}", failed=True)
 
 
 if __name__ == "__main__":
