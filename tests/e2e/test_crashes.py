@@ -1,8 +1,10 @@
 """Workers that die: what had not begun is sent again, what had is reported, and nothing is lost or done twice."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import socket
 import threading
 import time
 from collections import Counter
@@ -49,6 +51,15 @@ class Fragile(Executor):
     def signal(self, docs: DocumentArray, parameters: dict[str, Any]) -> None:
         os.kill(os.getpid(), getattr(signal, parameters["name"]))
         time.sleep(1)
+
+    @requests(on="/cut")
+    def cut(self, docs: DocumentArray, **kwargs: Any) -> None:
+        """Cut the connection to the gateway, and live on."""
+        for found in psutil.Process().net_connections("unix"):
+            if found.laddr and found.status != psutil.CONN_LISTEN:
+                with socket.socket(fileno=os.dup(found.fd)) as own, contextlib.suppress(OSError):
+                    own.getpeername()  # a listener has none
+                    own.shutdown(socket.SHUT_RDWR)
 
     @requests(on="/exit")
     def exit(self, docs: DocumentArray, **kwargs: Any) -> None:
@@ -154,6 +165,13 @@ def test_a_method_that_is_the_end_of_its_process(flow: Flow, name: str, capfd: p
     assert flow.post("/work", "x").texts == ["x"]
     if name == "SIGSEGV":
         assert "Segmentation fault" in capfd.readouterr().err
+
+
+def test_a_connection_that_is_cut_is_made_again(flow: Flow) -> None:
+    pid = flow.post("/work", "x")[0].tags["pid"]
+    with pytest.raises(WorkerCrashed):
+        flow.post("/cut", "x")
+    assert flow.post("/work", "x")[0].tags["pid"] == pid
 
 
 def test_sys_exit_in_a_method(flow: Flow) -> None:

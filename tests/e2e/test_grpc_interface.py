@@ -43,6 +43,10 @@ class Served(Executor):
     def fail(self, docs: DocumentArray, parameters: dict[str, Any]) -> None:
         raise ValueError("오류" * parameters["times"])
 
+    @requests(on="/slow")
+    def slow(self, docs: DocumentArray, **kwargs: Any) -> None:
+        time.sleep(0.4)
+
     @requests(on="/large")
     def large(self, docs: DocumentArray, **kwargs: Any) -> None:
         docs[0].blob = bytes(2**18)
@@ -112,6 +116,15 @@ def test_errors_of_post_are_statuses(channel: grpc.Channel, request_: pb.Request
     if code == "executor":
         assert "오류" in error.details()
         assert fields["remote_traceback"].rstrip().endswith("오류")
+
+
+def test_a_post_whose_deadline_passes(channel: grpc.Channel) -> None:
+    for _ in range(2):
+        with pytest.raises(grpc.RpcError) as caught:
+            method(channel, "Post")(pb.Request(endpoint="/slow", documents=documents("a")), timeout=0.1)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    time.sleep(0.5)  # until it is answered
+    assert method(channel, "Post")(pb.Request(endpoint="/upper", documents=documents("a"))).documents.text == ["A"]
 
 
 def test_bytes_that_are_no_documents(channel: grpc.Channel) -> None:

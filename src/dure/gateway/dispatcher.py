@@ -5,6 +5,7 @@ may have begun is reported, since nobody knows what it did. Retry lives here and
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 
@@ -31,6 +32,8 @@ class Dispatcher:
         self._queue: deque[Job] = deque()
         self._replicas: list[Replica] = []
         self._failure: DureError | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     @property
     def available(self) -> bool:
@@ -58,10 +61,23 @@ class Dispatcher:
                 on_ready(replica.refused or WorkerCrashed(f"{self.name} closed the connection before it said hello"))
             else:
                 self._lost(replica)
+                self._reattach(address)
 
         replica = Replica(ready, self._free, lost)
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: replica.connection, address)
+
+    def _reattach(self, address: str) -> None:
+        # A connection may be lost though its worker lives on; where it does not, nobody listens at the address, and the
+        # one that takes its place is attached when it is ready.
+        async def attach() -> None:
+            with contextlib.suppress(OSError):
+                await self.attach(address, lambda error: None)
+
+        if not self._closed:
+            task = asyncio.get_running_loop().create_task(attach())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     def submit(self, job: Job) -> None:
         """Queue a request; its `on_done` is called when it is answered or cannot be."""
@@ -80,6 +96,7 @@ class Dispatcher:
 
     def close(self) -> None:
         """Close the connections to the workers."""
+        self._closed = True
         for replica in list(self._replicas):
             replica.connection.close()
 
