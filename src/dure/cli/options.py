@@ -40,6 +40,17 @@ class Pair(click.ParamType):  # type: ignore[type-arg]  # generic in newer relea
         return key, read_json(text) if self.typed else text
 
 
+class NumberOrText(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of click only
+    """A number where one is written (`0.5`, `6000000000`), else text (`6GiB`)."""
+
+    name = "number or text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read a number, or leave the text."""
+        found = read_json(value) if isinstance(value, str) else value
+        return found if isinstance(found, int | float) and not isinstance(found, bool) else value
+
+
 def read_json(text: str) -> Any:
     """Return the value that `text` is as JSON, or `text` itself where it is none."""
     try:
@@ -107,7 +118,8 @@ def _plain(kind: inspect.Type) -> inspect.Type:
     while isinstance(kind, inspect.Metadata):
         kind = kind.type
     if isinstance(kind, inspect.UnionType):
-        return next(_plain(member) for member in kind.types if not isinstance(member, inspect.NoneType))
+        members = [_plain(member) for member in kind.types if not isinstance(member, inspect.NoneType)]
+        return members[0] if len(members) == 1 else inspect.UnionType(tuple(members))
     return kind
 
 
@@ -120,6 +132,10 @@ def _shell_type(kind: inspect.Type) -> "tuple[click.ParamType[Any], bool]":
             return click.FloatRange(**_limits(kind)), False
         case inspect.ListType(item_type=item):
             return _shell_type(_plain(item))[0], True
+        case inspect.UnionType(types=members):
+            # One value or several: a list says both. Numbers or words: whichever is written.
+            several = any(isinstance(member, inspect.ListType) for member in members)
+            return (click.STRING if several else NumberOrText()), several
         case inspect.DictType() | inspect.StructType():
             texts = isinstance(kind, inspect.DictType) and isinstance(_plain(kind.value_type), inspect.StrType)
             return Pair(typed=not texts), True

@@ -28,9 +28,12 @@ class Incoming(Struct, frozen=True):
 
 
 class Delivery(Struct, frozen=True):
-    """What is ready for the caller: documents or a failure. `final` closes a request."""
+    """What is ready for the caller: documents or a failure. `final` closes a request.
 
-    results: Results
+    `results` is None where everything has been said in parts.
+    """
+
+    results: Results | None
     failure: Failure | None
     final: bool
 
@@ -39,6 +42,7 @@ class _Pending(Struct):
     start: int
     documents: DocumentArray
     nbytes: int
+    in_parts: bool = False
 
 
 class Exchange:
@@ -99,7 +103,10 @@ class Exchange:
         failure = None
         if incoming.error is not None:
             failure = Failure(pending.start, pending.documents, incoming.error)
-        results = Results.of(incoming.documents or DocumentArray(), _parameters(incoming.results))
+        results: Results | None = Results.of(incoming.documents or DocumentArray(), _parameters(incoming.results))
+        if pending.in_parts and incoming.final and not incoming.documents and not incoming.results and failure is None:
+            results = None
+        pending.in_parts = not incoming.final
         if incoming.final:
             del self._pending[incoming.number]
             self._in_flight_bytes -= pending.nbytes

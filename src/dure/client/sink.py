@@ -93,6 +93,8 @@ class Sink:
             DureError: The request failed and nobody said to go on.
         """
         options, results, failure = self._options, delivery.results, delivery.failure
+        if results is None:
+            return None
         if failure is None:
             if options.on_done is not None:
                 options.on_done(results)
@@ -138,4 +140,4 @@ def progress_of(options: Options, inputs: Any, request_size: int) -> Iterator[Ca
     from dure.client.progress import Progress
 
     with Progress(num_requests(inputs, request_size)) as progress:
-        yield lambda delivery: progress.advance(len(delivery.results), final=delivery.final)
+        yield lambda delivery: progress.advance(len(delivery.results or ()), final=delivery.final)
