@@ -7,7 +7,6 @@ child does.
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from typing import Any
@@ -29,7 +28,7 @@ class ChildProcess:
     """
 
     def __init__(self, module: str, assignment: Any, env: dict[str, str]) -> None:
-        ours, theirs = socket.socketpair()
+        self.control, theirs = Control.pair()
         self._tail = bytearray()
         self._group_ended = False
         try:
@@ -38,15 +37,14 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **env, FD_VARIABLE: str(theirs.fileno())},
-                pass_fds=[theirs.fileno()],
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **env, FD_VARIABLE: ",".join(map(str, theirs.numbers))},
+                pass_fds=theirs.numbers,
                 start_new_session=True,
             )
         finally:
             theirs.close()
         for stream in self.outputs:
             os.set_blocking(stream.fileno(), False)
-        self.control = Control(ours)
         with contextlib.suppress(BrokenPipeError):  # it has died already, which is noticed when it is waited for
             self.control.send(assignment)
 

@@ -22,11 +22,13 @@ from dure.gateway.assignment import Assignment as GatewayAssignment
 from dure.log import LIFECYCLE, get_logger
 from dure.transport.failure import Failure, rebuild
 from dure.worker.assignment import Assignment as WorkerAssignment
+from dure.worker.metrics import ReplicaMetrics
 
 _MAX_DEATHS = 5
 _DEATHS_WINDOW_S = 60.0
 _GATEWAY_GRACE_S = 15.0
 _WORKER_GRACE_S = 10.0
+_ANSWER_S = 10.0
 
 
 class _Slot:
@@ -40,6 +42,8 @@ class _Slot:
         self.attached = False
         self.deaths: list[float] = []
         self.restart_at: float | None = None
+        self.asked = 0  # the number of the question that it has not answered yet
+        self.figures: ReplicaMetrics | None = None
 
     @property
     def label(self) -> str:
@@ -69,6 +73,8 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe()
         self._changed = threading.Condition()
+        self._asking = threading.Lock()
+        self._questions = 0
         self._failure: BaseException | None = None
         self._started = False
         self._stopping = False
@@ -153,6 +159,29 @@ class Supervisor:
         """Return the process ids now: `gateway`, and `name` or `name/replica` of each worker."""
         found = {"gateway": self._gateway.pid} if self._gateway else {}
         return found | {s.label: s.child.pid for s in self._slots if s.child is not None}
+
+    def metrics(self) -> dict[str, ReplicaMetrics]:
+        """Ask every replica that is ready what it has done, by the names of `pids`; one that is restarted is left out.
+
+        Raises:
+            BackendError: A replica does not answer.
+        """
+        with self._asking:
+            self._questions += 1
+            asked = [slot for slot in self._slots if slot.attached and slot.child is not None]
+            for slot in asked:
+                slot.asked, slot.figures = self._questions, None
+                if slot.child is not None:
+                    with contextlib.suppress(OSError):  # it has died, which the watching thread finds out
+                        slot.child.control.send(self._questions)
+            with self._changed:
+                told = self._changed.wait_for(lambda: not any(slot.asked for slot in asked), _ANSWER_S)
+            silent = ", ".join(slot.label for slot in asked if slot.asked)
+            if not told and silent:
+                raise BackendError(
+                    f"{silent}: no figures within {_ANSWER_S:g} s; one call of C keeps Python from running"
+                )
+            return {slot.label: slot.figures for slot in asked if slot.figures is not None}
 
     def _children(self) -> list[ChildProcess]:
         children = [self._gateway, *(slot.child for slot in self._slots)]
@@ -243,6 +272,10 @@ class Supervisor:
             slot.ready = True
             if self.port:
                 self._attach(slot)
+        elif "metrics" in message:
+            if message["metrics"] == slot.asked:
+                slot.asked, slot.figures = 0, message["figures"]
+                self._tell()
         else:
             self._on_worker_failure(slot, message)
 
@@ -278,6 +311,8 @@ class Supervisor:
         if child is None:
             return
         self._gone(child)
+        slot.asked = 0
+        self._tell()
         if self._stopping:
             return
         end = child.describe_end()

@@ -23,10 +23,19 @@ _NO_MEMORY = re.compile(r"tried to allocate ([0-9.]+) ?(bytes|KiB|MiB|GiB|TiB)?"
 _UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 # After these, CUDA refuses everything else that the process asks for.
 _STICKY = re.compile(
-    r"illegal memory access|device-side assert|launch failure|misaligned address"
-    r"|illegal instruction|uncorrectable ECC|hardware stack error|invalid program counter",
+    r"illegal memory access|device-side assert|launch failure|launch timed out|misaligned address|illegal instruction"
+    r"|uncorrectable (?:ECC|NVLink)|hardware stack error|invalid program counter|global/shared address space",
     re.IGNORECASE,
 )
+
+
+def sticky_fault(error: BaseException) -> str:
+    """Return why CUDA refuses all that this process asks for from now on, or nothing if that is not what happened.
+
+    PyTorch raises a RuntimeError (today its subclass AcceleratorError) that tells the fault in its text alone.
+    """
+    found = _STICKY.search(str(error)) if isinstance(error, RuntimeError) and "CUDA error" in str(error) else None
+    return found[0] if found else ""
 
 
 class TorchPlace(Place):

@@ -10,7 +10,7 @@ import os
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -30,10 +30,11 @@ _OWN = f"{Path(__file__).parent.parent}{os.sep}"
 _HERE = f"{Path(__file__).parent}{os.sep}"
 _STANDARD = (sysconfig.get_path("stdlib"), "<frozen")
 _INSTALLED = ("site-packages", "dist-packages")
+_EVENT_LOOP = f"{os.sep}uvloop{os.sep}"  # runs what others asked for, as the standard library's does
 
 
 class Route(NamedTuple):
-    """From where to where, and which line (`file:line`) asked."""
+    """From where to where, and which line (`file:line`) or part of dure asked."""
 
     source: Context
     target: Context
@@ -57,11 +58,18 @@ class Moved:
 
 
 class Transfers:
-    """A ledger: the moves of one `with transfers()` block. Any thread may write to it."""
+    """A ledger: the moves of one `with transfers()` block. Any thread may write to it.
 
-    def __init__(self) -> None:
-        self._routes: dict[Route, Moved] = {}
+    Args:
+        routes: What it begins with. A copy or a pickle of a ledger is one that holds what this one holds now.
+    """
+
+    def __init__(self, routes: Mapping[Route, Moved] | None = None) -> None:
+        self._routes = dict(routes or {})
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type["Transfers"], tuple[dict[Route, Moved]]]:
+        return type(self), (self.routes,)
 
     def record(self, route: Route, moved: Moved) -> None:
         """Add to what went along `route`."""
@@ -119,6 +127,7 @@ class _Watch:
 
 
 _WATCH: ContextVar[_Watch | None] = ContextVar("dure_transfers", default=None)
+_ASKER: ContextVar[str] = ContextVar("dure_transfers_asker", default="")
 
 
 @contextmanager
@@ -146,6 +155,25 @@ def no_transfers() -> Iterator[None]:
         yield
     finally:
         _WATCH.reset(token)
+
+
+class asked_by:  # noqa: N801  (used as a function; a generator would take three times as long, for every request)
+    """Name what asks for the moves made inside the block, where that is dure itself and no line of a program.
+
+    Args:
+        who: Stands where else the file and line would.
+    """
+
+    __slots__ = ("_token", "_who")
+
+    def __init__(self, who: str) -> None:
+        self._who = who
+
+    def __enter__(self) -> None:
+        self._token = _ASKER.set(self._who)
+
+    def __exit__(self, *_: object) -> None:
+        _ASKER.reset(self._token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +216,12 @@ class Move:
 
 
 def asking_line() -> str:
-    """Return `file:line` of the nearest caller outside dure and the standard library.
+    """Return `file:line` of the nearest caller outside dure and the standard library, or who `asked_by` names.
 
     Where there is none (dure itself runs the program): the nearest line of dure above this package.
     """
+    if asker := _ASKER.get():
+        return asker
     frame: FrameType | None = sys._getframe(1)
     inside = ""
     while frame is not None:
@@ -199,10 +229,16 @@ def asking_line() -> str:
         if name.startswith(_OWN):
             if not inside and not name.startswith(_HERE):
                 inside = f"{name}:{frame.f_lineno}"
-        elif any(part in name for part in _INSTALLED) or not name.startswith(_STANDARD):
+        elif _is_program(name):
             return f"{name}:{frame.f_lineno}"
         frame = frame.f_back
     return inside
+
+
+def _is_program(file: str) -> bool:
+    if any(part in file for part in _INSTALLED):
+        return _EVENT_LOOP not in file
+    return not file.startswith(_STANDARD)
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:

@@ -232,9 +232,9 @@ class DocumentArray(Table, MutableSequence[Document]):
 
     @property
     def embeddings(self) -> Any:
-        """All embeddings as one array `(n, dim)`.
+        """All embeddings as one array `(n, dim)`, where they live.
 
-        A list where they differ in shape or some are missing; None if no document has one.
+        A list where they differ in shape or place or some are missing; None if no document has one.
         """
         return _or_none(self.column("embedding"))
 

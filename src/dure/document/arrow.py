@@ -57,11 +57,11 @@ def _to_json(name: str, value: Any) -> str | None:
 
 
 def _numbers_to_arrow(pa: Any, name: str, column: Column) -> Any:
-    if isinstance(column, np.ndarray):
+    if not isinstance(column, list):
         array = tensors.portable(column, name)
         if array.size or not len(array):
             return _fixed(pa, array, None)
-        column = list(column)
+        column = list(array)
     rows = [None if value is None else tensors.portable(value, name) for value in column]
     given = [row for row in rows if row is not None]
     if not given:

@@ -51,9 +51,10 @@ _decoder = msgspec.msgpack.Decoder(_Meta)
 
 
 def encode(documents: DocumentArray) -> Buffers:
-    """Return the payload of some documents, in pieces; arrays are not copied.
+    """Return the payload of some documents, in pieces; arrays on the host are not copied.
 
     Raises:
+        TransferForbidden: An array lives on a device, inside `no_transfers()`.
         ValidationError: A value that cannot travel (an object in `tags`, lone surrogates, …).
     """
     return _encode(documents, 0)
@@ -104,7 +105,7 @@ def _check_type(name: str, column: Column, kind: type) -> None:
 
 
 def _describe_arrays(name: str, column: Column, buffers: Buffers) -> _Column:
-    if isinstance(column, np.ndarray):
+    if not isinstance(column, list):
         array = portable(column, name)
         # A memoryview cannot be cast while an axis is empty.
         data = array.data.cast("B") if array.size else b""

@@ -9,7 +9,7 @@ from typing import Any
 
 from dure.deps import require
 from dure.document import plain
-from dure.document.column import Column, stack
+from dure.document.column import Column, host_column, stack
 from dure.document.document import ARRAYS, TEXTS, Document
 from dure.document.headers import add_tags, fields_of
 from dure.document.tensors import from_plain
@@ -25,8 +25,9 @@ def to_frame(columns: dict[str, Column]) -> Any:
     pandas = require("pandas", "pandas")
     series = {}
     for name, column in columns.items():
+        values = list(host_column(column, name)) if name in ARRAYS else list(column)
         try:
-            series[name] = pandas.Series(list(column), dtype="str" if name in TEXTS else "object")
+            series[name] = pandas.Series(values, dtype="str" if name in TEXTS else "object")
         except UnicodeError as error:
             raise ValidationError(f"{name} does not fit into a DataFrame: {error}") from error
     return pandas.DataFrame(series)

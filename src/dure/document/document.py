@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from dure.document import plain, tensors
+from dure.document.device_arrays import on_host
 from dure.errors import ValidationError
 from dure.spec import suggest
 
@@ -260,7 +261,7 @@ def _same(mine: Any, theirs: Any) -> bool:
     if hasattr(mine, "shape") or hasattr(theirs, "shape"):
         if mine is None or theirs is None:
             return False
-        one, other = np.asarray(mine), np.asarray(theirs)
+        one, other = on_host(mine, "array"), on_host(theirs, "array")
         return np.array_equal(one, other, equal_nan=one.dtype.kind in "fc" and other.dtype.kind in "fc")
     return bool(mine == theirs) or not (mine or theirs)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from dure.document.column import Column
+from dure.document.column import Column, host_column
 from dure.errors import ValidationError
 from dure.spec import suggest
 
@@ -27,7 +27,7 @@ _MIN_FLOAT32, _MAX_FLOAT32 = 1e-15, 1e15
 
 
 def vectors(column: Column, whose: str) -> np.ndarray:
-    """Return embeddings as one array, `(n, dim)`.
+    """Return embeddings as one array of the host, `(n, dim)`.
 
     Args:
         column: The embeddings of some documents.
@@ -36,6 +36,7 @@ def vectors(column: Column, whose: str) -> np.ndarray:
     Raises:
         ValidationError: A document without one, embeddings of several lengths, or not finite.
     """
+    column = host_column(column, f"{whose}.embeddings")
     if isinstance(column, list):
         if not column:
             return np.empty((0, 0), np.float32)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from dure.document.array import DocumentArray
-from dure.document.column import Column
+from dure.document.column import Column, host_column
+from dure.document.device_arrays import concatenated, is_device_array
 from dure.document.document import DICTS, Document
 from dure.errors import ValidationError
 
@@ -34,6 +35,9 @@ def _joined(columns: list[Column | None], counts: list[int]) -> Column:
     arrays = [column for column in columns if isinstance(column, np.ndarray)]
     if len(arrays) == len(columns) and len({(a.dtype, a.shape[1:]) for a in arrays}) == 1:
         return np.concatenate(arrays)
+    if (whole := concatenated(columns)) is not None:
+        joined: Column = whole
+        return joined
     values: list[Any] = []
     for column, count in zip(columns, counts, strict=True):
         values.extend([None] * count if column is None else column)
@@ -41,9 +45,12 @@ def _joined(columns: list[Column | None], counts: list[int]) -> Column:
 
 
 def split(documents: DocumentArray, counts: Sequence[int]) -> list[DocumentArray]:
-    """Take an array apart into arrays of `counts` documents, without copying arrays of numbers.
+    """Take an array apart into arrays of `counts` documents, without copying arrays of the host.
+
+    A column that lives on a device is brought to the host first: one move instead of one for each part.
 
     Raises:
+        TransferForbidden: There is such a column, inside `no_transfers()`.
         ValidationError: The counts do not add up to the number of documents.
     """
     if sum(counts) != len(documents) or min(counts, default=0) < 0:
@@ -54,7 +61,10 @@ def split(documents: DocumentArray, counts: Sequence[int]) -> list[DocumentArray
     ranges = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
     if documents.is_list:
         return [documents[cut] for cut in ranges]
-    columns = documents.columns()
+    columns = {
+        name: host_column(column, name) if is_device_array(column) else column
+        for name, column in documents.columns().items()
+    }
     return [
         DocumentArray.from_columns(count, {name: column[cut] for name, column in columns.items()})
         for cut, count in zip(ranges, counts, strict=True)

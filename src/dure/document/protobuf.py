@@ -25,6 +25,7 @@ def encode(documents: DocumentArray) -> bytes:
     """Return a serialised `Documents`.
 
     Raises:
+        TransferForbidden: An array lives on a device, inside `no_transfers()`.
         ValidationError: A value that cannot travel, for example an object in `tags`.
     """
     return _message(documents, 0).SerializeToString()
@@ -60,7 +61,7 @@ def _write(out: pb.Documents, name: str, column: Column, depth: int) -> None:
 
 
 def _write_arrays(name: str, out: pb.Tensors, column: Column) -> None:
-    if isinstance(column, np.ndarray):
+    if not isinstance(column, list):
         array = portable(column, name)
         out.dtype, out.data = array.dtype.str, array.tobytes()
         out.shape.extend(array.shape[1:])

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from dure.document.column import Column, as_array, has_gaps, stack
+from dure.document.device_arrays import in_context
 from dure.document.document import ARRAYS, DICTS, FIELDS, TEXTS, Document, new_id, unknown_field
 from dure.errors import ValidationError
 
@@ -120,6 +121,7 @@ class Table:
         Args:
             name: The field.
             values: One value a document; for `tensor` and `embedding` also None, which unsets them.
+                An array that lives on a device stays there.
 
         Raises:
             ValidationError: Another number of values than documents, values of another type than
@@ -138,6 +140,31 @@ class Table:
         else:
             for document, value in zip(self._documents, column, strict=True):
                 setattr(document, name, value)
+
+    def to(self, context: Any) -> Self:
+        """Bring every `tensor` and `embedding` to a context, as arrays of `dure.nd`, and return this array.
+
+        What is there already stays as it is, so that whoever works on a device may call this first. What moves counts
+        in the ledger (`dure.transfers`).
+
+        Args:
+            context: A `Context` or its name.
+
+        Raises:
+            DeviceNotFound: There is no such device.
+            DeviceOutOfMemory: They do not fit there.
+            TransferForbidden: They live elsewhere, inside `no_transfers()`.
+            ValidationError: An array that holds no numbers.
+        """
+        for name in sorted(ARRAYS):
+            if self._documents is None:
+                column = self._columns.get(name)
+            else:
+                column = stack([vars(document).get(name) for document in self._documents])
+            moved = None if column is None else in_context(column, context)
+            if moved is not column:
+                self.set_column(name, moved)
+        return self
 
 
 def _typed(name: str, values: Any) -> list[Any]:

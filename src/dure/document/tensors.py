@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dure.document.device_arrays import on_host
 from dure.errors import ValidationError
 
 _NAMES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -30,9 +31,10 @@ def portable(value: Any, at: str) -> np.ndarray:
         at: What it is, for messages.
 
     Raises:
+        TransferForbidden: It lives on a device, inside `no_transfers()`.
         ValidationError: No numbers, or a type of number that exists on some machines only.
     """
-    array = np.asarray(value)
+    array = value if type(value) is np.ndarray else on_host(value, at)
     if array.dtype.str in DTYPES and array.flags.c_contiguous:
         return array
     little = array.dtype.newbyteorder("<")

@@ -30,6 +30,7 @@ from dure.gateway.assignment import Assignment as GatewayAssignment
 from dure.log import get_logger
 from dure.spec import GATEWAY, ExecutorSpec, FlowSpec, build
 from dure.worker.assignment import Assignment as WorkerAssignment
+from dure.worker.metrics import ReplicaMetrics
 
 
 class Flow:
@@ -181,6 +182,7 @@ class Flow:
             uses_requests=spec.uses_requests,
             py_modules=[str(Path(path).resolve()) for path in spec.py_modules],
             device=place.device,
+            context=place.context,
             batching=spec.batching,
             address="",
         )
@@ -237,6 +239,17 @@ class Flow:
         """Return the process ids of the gateway and of every worker, by name."""
         self._running()
         return {} if self._supervisor is None else self._supervisor.pids()
+
+    def metrics(self) -> dict[str, ReplicaMetrics]:
+        """Return what every replica has done since its process started, by the names that `pids` has.
+
+        A replica answers while it computes, too. One whose process is being started again is left out.
+
+        Raises:
+            BackendError: The Flow does not run, or a replica does not answer.
+        """
+        self._running()
+        return {} if self._supervisor is None else self._supervisor.metrics()
 
     def _running(self) -> Client:
         if self._client is None:

@@ -50,6 +50,7 @@ class Replica:
         self.slots = 0
         self.mixed = False
         self.in_flight: dict[int, list[Job]] = {}
+        self._last_begun: int | None = None
         self._on_ready, self._on_free, self._on_lost = on_ready, on_free, on_lost
         self._last = 0
         self.connection = Connection(_MAX_FRAME_BYTES, self._on_frame, self._on_closed)
@@ -76,13 +77,10 @@ class Replica:
         """Give up what was sent and is not answered: requests that may have begun, and those that cannot have."""
         begun: list[Job] = []
         waiting: list[Job] = []
-        oldest = True
-        for jobs in self.in_flight.values():
-            if self._concurrent(jobs[0]):
-                begun += jobs
-            else:
-                (begun if oldest else waiting).extend(jobs)
-                oldest = False
+        in_order = [number for number, jobs in self.in_flight.items() if not self._concurrent(jobs[0])]
+        last = self._last_begun if self._last_begun is not None else next(iter(in_order), 0)
+        for number, jobs in self.in_flight.items():
+            (waiting if number in in_order and number != last else begun).extend(jobs)
         self.in_flight.clear()
         return begun, waiting
 
@@ -105,6 +103,9 @@ class Replica:
             for job in self.in_flight.get(frame.id, ()):
                 if not job.withdrawn:
                     job.on_part(Answer(rows, frame.body))
+        elif frame.kind is Kind.LEAVE:
+            self.slots = 0
+            self._last_begun = frame.id
         elif frame.kind is Kind.HELLO:
             try:
                 hello = decode(WorkerHello, frame.header)

@@ -1,10 +1,11 @@
 """The private pipe between a process and the child it started: one message after the other, both ways.
 
 The only place where dure unpickles anything: what the parent says to its own child about user code (classes,
-arguments), and the exception with which that child failed to start. No other process can reach the pipe, and its end
-is the sign that the other side is gone.
+arguments), and what that child answers. No other process can reach the pipe. Beside it runs a lifeline, on which
+nothing is ever said: its end is the sign that the other side is gone.
 """
 
+import contextlib
 import fcntl
 import os
 import select
@@ -13,28 +14,42 @@ import socket
 import struct
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import cloudpickle
 
 _LENGTH = struct.Struct("<I")
 FD_VARIABLE = "DURE_CONTROL_FD"
-"""Environment variable that tells a child the number of its end of the pipe."""
+"""Environment variable that tells a child the numbers of its ends of pipe and lifeline."""
 
 
 class Control:
-    """One end of the pipe."""
+    """One end of the pipe, and of the lifeline."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, lifeline: socket.socket) -> None:
         self.socket = sock
-        self._deadly = False
+        self._lifeline = lifeline
+
+    @classmethod
+    def pair(cls) -> tuple["Control", "Control"]:
+        """Make both ends."""
+        pipe, lifeline = socket.socketpair(), socket.socketpair()
+        return cls(pipe[0], lifeline[0]), cls(pipe[1], lifeline[1])
 
     @classmethod
     def of_child(cls) -> "Control":
         """Take the end that this process was started with."""
-        sock = socket.socket(fileno=int(os.environ.pop(FD_VARIABLE)))
-        sock.set_inheritable(False)
-        return cls(sock)
+        numbers = os.environ.pop(FD_VARIABLE).split(",")
+        pipe, lifeline = (socket.socket(fileno=int(number)) for number in numbers)
+        for sock in (pipe, lifeline):
+            sock.set_inheritable(False)
+        return cls(pipe, lifeline)
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """File descriptors of this end, for a child to take it."""
+        return self.socket.fileno(), self._lifeline.fileno()
 
     def send(self, message: Any) -> None:
         """Send one message.
@@ -43,30 +58,35 @@ class Control:
             OSError: The other side is gone.
         """
         data = cloudpickle.dumps(message)
-        self._notify(on=False)  # room to write on is an event, too
         self.socket.sendall(_LENGTH.pack(len(data)) + data)
-        self._notify(on=self._deadly)
 
-    def die_with_peer(self) -> None:
-        """Have this process's group killed when the other side is gone; it must say nothing more."""
-        self._deadly = True
-        self._notify(on=True)
-        threading.Thread(target=self._wait_and_die, daemon=True).start()
+    def stand_by(self, answer: Callable[[Any], Any]) -> None:
+        """Have this process's group killed when the other side is gone; until then a thread answers what it asks.
 
-    def _notify(self, *, on: bool) -> None:
-        # A thread sees the end of the pipe only when it gets to run, which one long call of C can keep it from. So the
-        # kernel does it, where it can: an event on the pipe is the signal KILL.
-        if not self._deadly or sys.platform != "linux":
-            return
-        number = self.socket.fileno()
-        fcntl.fcntl(number, fcntl.F_SETOWN, -os.getpgrp())
-        fcntl.fcntl(number, fcntl.F_SETSIG, signal.SIGKILL)
-        flags = fcntl.fcntl(number, fcntl.F_GETFL)
-        fcntl.fcntl(number, fcntl.F_SETFL, flags | os.O_ASYNC if on else flags & ~os.O_ASYNC)
+        Args:
+            answer: Called with a question; its result is sent. The other side asks only while nothing else is sent.
+        """
+        # A thread sees the end of the lifeline only when it gets to run, which one long call of C can keep it from. So
+        # the kernel does it, where it can: an event there is the signal KILL.
+        if sys.platform == "linux":
+            number = self._lifeline.fileno()
+            fcntl.fcntl(number, fcntl.F_SETOWN, -os.getpgrp())
+            fcntl.fcntl(number, fcntl.F_SETSIG, signal.SIGKILL)
+            fcntl.fcntl(number, fcntl.F_SETFL, fcntl.fcntl(number, fcntl.F_GETFL) | os.O_ASYNC)
+        threading.Thread(target=self._stand_by, args=(answer,), name="dure-lifeline", daemon=True).start()
 
-    def _wait_and_die(self) -> None:
-        select.select([self.socket], [], [])  # not recv: while a thread waits in it, the kernel sends no signal
-        os.killpg(os.getpgrp(), signal.SIGKILL)
+    def _stand_by(self, answer: Callable[[Any], Any]) -> None:
+        events = select.poll()
+        for number in self.numbers:
+            events.register(number, select.POLLIN)
+        while True:
+            # Not recv on the lifeline: while a thread waits in it, the kernel sends no signal.
+            ready = {number for number, _ in events.poll()}
+            question = None if self._lifeline.fileno() in ready else self.receive()
+            if question is None:
+                os.killpg(os.getpgrp(), signal.SIGKILL)
+            with contextlib.suppress(OSError):  # it is gone, which the lifeline tells next
+                self.send(answer(question))
 
     def receive(self) -> Any:
         """Wait for one message; None when the other side is gone."""
@@ -91,3 +111,4 @@ class Control:
     def close(self) -> None:
         """Close this end."""
         self.socket.close()
+        self._lifeline.close()

@@ -32,6 +32,8 @@ class Kind(IntEnum):
     HOLD = 8
     """Make no more parts of this answer for now: who asked for it reads them slowly."""
     GO_ON = 9
+    LEAVE = 10
+    """From a worker that ends: of the calls that are begun one after the other, none after this one is begun."""
 
 
 _KINDS = {int(kind): kind for kind in Kind if kind is not Kind.TOO_LARGE}

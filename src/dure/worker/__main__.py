@@ -7,12 +7,14 @@ import asyncio
 import contextlib
 import faulthandler
 import gc
+import os
 import signal
 import sys
 from pathlib import Path
 
 import cloudpickle
 
+from dure.device.transfer import transfers
 from dure.executor.base import Executor, known_arguments
 from dure.executor.loader import construct, resolve
 from dure.log import LIFECYCLE, get_logger
@@ -20,8 +22,11 @@ from dure.transport.address import listening_socket
 from dure.transport.control import Control
 from dure.transport.failure import take_apart
 from dure.worker.assignment import Assignment
+from dure.worker.metrics import Counters
 from dure.worker.runner import Runner
 from dure.worker.server import WorkerServer
+
+_DEVICE_LOST = 69  # the exit code "a service is unavailable" of sysexits.h
 
 
 def main() -> None:
@@ -33,18 +38,20 @@ def main() -> None:
     assignment = control.receive()
     if not isinstance(assignment, Assignment):
         return
-    control.die_with_peer()
-    try:
-        sys.path[:] = assignment.sys_path
-        executor = _construct(assignment)
-    except BaseException as error:  # noqa: BLE001 - whatever user code raises is told to the parent
-        with contextlib.suppress(OSError):
-            control.send({"failed": take_apart(error)})
-        sys.exit(1)
-    try:
-        _serve(executor, assignment, control)
-    finally:
-        executor.close()
+    with transfers() as ledger:
+        counters = Counters(ledger, assignment.context)
+        control.stand_by(lambda question: {"metrics": question, "figures": counters.read()})
+        try:
+            sys.path[:] = assignment.sys_path
+            executor = _construct(assignment)
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises is told to the parent
+            with contextlib.suppress(OSError):
+                control.send({"failed": take_apart(error)})
+            sys.exit(1)
+        try:
+            _serve(executor, assignment, control, Runner(executor, assignment.name, counters))
+        finally:
+            executor.close()
 
 
 def _construct(assignment: Assignment) -> Executor:
@@ -56,22 +63,26 @@ def _construct(assignment: Assignment) -> Executor:
     return construct(recipe, arguments, assignment.uses_requests, runtime)
 
 
-def _serve(executor: Executor, assignment: Assignment, control: Control) -> None:
+def _serve(executor: Executor, assignment: Assignment, control: Control, runner: Runner) -> None:
     import uvloop
 
-    server = WorkerServer(Runner(executor, assignment.name), assignment.name, executor.requests, assignment.batching)
+    logger = get_logger(assignment.name)
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
+        server = WorkerServer(runner, assignment.name, executor.requests, assignment.batching, stop.set)
         listener = await loop.create_unix_server(server.connection, sock=listening_socket(Path(assignment.address)))
         control.send({"ready": assignment.address})
-        get_logger(assignment.name).log(LIFECYCLE, "ready and listening")
+        logger.log(LIFECYCLE, "ready and listening")
         gc.freeze()  # the model and the libraries stay; no collection need look at them again
         await stop.wait()
         listener.close()
         await server.drain()
+        if runner.lost:
+            logger.error("%s This process ends, and another takes its place.", runner.lost)
+            os._exit(_DEVICE_LOST)  # at once: what would tidy up might use, or wait for, the device
 
     uvloop.run(run())
 

@@ -7,20 +7,24 @@ import asyncio
 import contextlib
 import traceback
 from collections.abc import AsyncGenerator, Generator, Iterator
+from time import perf_counter
 from typing import Any, TypeAlias
 
 import msgspec
 
+from dure.device.loss import device_loss
+from dure.device.transfer import asked_by
 from dure.document import plain
 from dure.document.array import DocumentArray
 from dure.document.document import Document
 from dure.document.forms import PROTOBUF, decode_form, encode_form
 from dure.document.merge import concatenate, join, split
-from dure.errors import DecodeError, ExecutorError, ValidationError, to_wire
+from dure.errors import DecodeError, DeviceLost, DureError, ExecutorError, ValidationError, to_wire
 from dure.executor.base import Executor
 from dure.executor.endpoints import DEFAULT, Endpoint
 from dure.transport.frames import Buffers
 from dure.transport.messages import JOIN, BatchCall, Outcome
+from dure.worker.metrics import Counters
 
 Answer: TypeAlias = tuple[Outcome, Buffers]
 Fragment: TypeAlias = tuple[int, Buffers]
@@ -42,11 +46,17 @@ class Runner:
     Args:
         executor: Whose methods are called.
         name: The Executor's name in the Flow, for errors.
+        counters: Where it is counted what was done.
+
+    Attributes:
+        lost: What device this process has lost and why; then no more user code is called.
     """
 
-    def __init__(self, executor: Executor, name: str) -> None:
+    def __init__(self, executor: Executor, name: str, counters: Counters) -> None:
         self._executor = executor
         self._name = name
+        self._counters = counters
+        self.lost = ""
 
     def endpoint(self, name: str) -> Endpoint | None:
         """Return the row of the table that answers `name`, or None for the worker's own JOIN."""
@@ -58,26 +68,30 @@ class Runner:
 
         If a merged call fails, each request is tried alone, so that only the one at fault fails.
         """
+        if self.lost:
+            return self._failed(call, DeviceLost(self.lost))
         try:
             batch = self._decode(call, body)
             endpoint = self.endpoint(call.endpoint)
-            returned = None if endpoint is None else self._method(endpoint)(**self._arguments(endpoint, batch))
+            returned = None if endpoint is None else self._call(endpoint, batch)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - user code
-            if len(call.items) == 1:
-                return [self._error(call, error)]
+            if len(call.items) == 1 or self._loses(error):
+                return self._failed(call, error)
             return [self.run(single, part)[0] for single, part in _singles(call, body)]
         return self._finish(batch, returned)
 
     async def run_async(self, call: BatchCall, body: memoryview | bytearray) -> list[Answer]:
         """Serve a batch with a coroutine function, as `run` does."""
+        if self.lost:
+            return self._failed(call, DeviceLost(self.lost))
         try:
             batch = self._decode(call, body)
             endpoint = self.endpoint(call.endpoint)
-            returned = None if endpoint is None else await self._method(endpoint)(**self._arguments(endpoint, batch))
+            returned = None if endpoint is None else await self._call_async(endpoint, batch)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - user code
             _raise_if_withdrawn()
-            if len(call.items) == 1:
-                return [self._error(call, error)]
+            if len(call.items) == 1 or self._loses(error):
+                return self._failed(call, error)
             return [(await self.run_async(single, part))[0] for single, part in _singles(call, body)]
         return self._finish(batch, returned)
 
@@ -86,25 +100,27 @@ class Runner:
 
         Where the caller wants no parts, all of them are in the Answer.
         """
-        form = call.items[0].form
+        if self.lost:
+            yield self._failed(call, DeviceLost(self.lost))[0]
+            return
         whole: list[DocumentArray] = []
         try:
             batch = self._decode(call, body)
             endpoint = self._executor.requests.get(call.endpoint) or self._executor.requests[DEFAULT]
-            produced = self._method(endpoint)(**self._arguments(endpoint, batch))
-            async with contextlib.aclosing(_iterate(produced)) as items:
+            async with contextlib.aclosing(self._produce(endpoint, batch)) as items:
                 async for item in items:
                     part = _documents(item, None)
                     if call.stream:
-                        yield len(part), encode_form(form, part)
+                        yield len(part), self._encode(call, part)
                     else:
                         whole.append(part)
             rest = concatenate(whole) if whole else DocumentArray()
-            pieces = encode_form(form, rest)
+            pieces = self._encode(call, rest)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - user code
             _raise_if_withdrawn()
-            yield self._error(call, error)
+            yield self._failed(call, error)[0]
             return
+        self._count(call)
         yield Outcome(failed=False, rows=len(rest), size=_length(pieces), result=b""), pieces
 
     def _decode(self, call: BatchCall, body: memoryview | bytearray) -> Batch:
@@ -119,6 +135,35 @@ class Runner:
                 at += size
             arrays.append(join(branches))
         return Batch(call, concatenate(arrays), branches, [len(array) for array in arrays])
+
+    def _call(self, endpoint: Endpoint, batch: Batch) -> Any:
+        self._counters.called()
+        begin = perf_counter()
+        try:
+            return self._method(endpoint)(**self._arguments(endpoint, batch))
+        finally:
+            self._counters.computed(perf_counter() - begin)
+
+    async def _call_async(self, endpoint: Endpoint, batch: Batch) -> Any:
+        self._counters.called()
+        begin = perf_counter()
+        try:
+            return await self._method(endpoint)(**self._arguments(endpoint, batch))
+        finally:
+            self._counters.computed(perf_counter() - begin)
+
+    async def _produce(self, endpoint: Endpoint, batch: Batch) -> AsyncGenerator[Any, None]:
+        self._counters.called()
+        async with contextlib.aclosing(_iterate(self._method(endpoint)(**self._arguments(endpoint, batch)))) as items:
+            while True:
+                begin = perf_counter()
+                try:
+                    item = await anext(items)
+                except StopAsyncIteration:
+                    return
+                finally:  # not the time in which an item waits to be taken
+                    self._counters.computed(perf_counter() - begin)
+                yield item
 
     def _method(self, endpoint: Endpoint) -> Any:
         return getattr(self._executor, endpoint.method)
@@ -147,28 +192,51 @@ class Runner:
                     " (max_batch_size), so a method must give back as many documents as it got, in their order"
                 )
             answers: list[Answer] = []
-            for item, part in zip(items, split(documents, counts), strict=True):
-                pieces = encode_form(item.form, part)
-                answers.append((Outcome(False, len(part), _length(pieces), result), pieces))
+            with self._answering(batch.call):
+                for item, part in zip(items, split(documents, counts), strict=True):
+                    pieces = encode_form(item.form, part)
+                    answers.append((Outcome(False, len(part), _length(pieces), result), pieces))
         except Exception as error:  # noqa: BLE001 - what user code returned may fail in any way when it is looked at
-            return [self._error(batch.call, error) for _ in items]
+            return self._failed(batch.call, error)
+        self._count(batch.call)
         return answers
 
-    def _error(self, call: BatchCall, error: BaseException) -> Answer:
-        if not isinstance(error, DecodeError):
-            kind = type(error)
-            text = _text(error)
-            name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-            error = ExecutorError(
-                f"{self._name} failed at {call.endpoint}: {name}: {text}",
-                executor=self._name,
-                endpoint=call.endpoint,
-                original_type=name,
-                original_message=text,
-                remote_traceback=_sendable("".join(traceback.format_exception(error))),
-            )
-        data = msgspec.msgpack.encode(to_wire(error))
-        return Outcome(failed=True, rows=0, size=len(data), result=b""), [data]
+    def _answering(self, call: BatchCall) -> asked_by:
+        return asked_by(f"the answer of {self._name} at {call.endpoint}")
+
+    def _encode(self, call: BatchCall, documents: DocumentArray) -> Buffers:
+        with self._answering(call):
+            return encode_form(call.items[0].form, documents)
+
+    def _count(self, call: BatchCall) -> None:
+        if call.endpoint != JOIN:
+            self._counters.answered(len(call.items), sum([item.rows for item in call.items]))
+
+    def _loses(self, error: BaseException) -> bool:
+        self.lost = self.lost or device_loss(error)
+        return bool(self.lost)
+
+    def _failed(self, call: BatchCall, error: BaseException) -> list[Answer]:
+        self._count(call)
+        told = error if isinstance(error, DecodeError) else self._user_error(call, error)
+        data = msgspec.msgpack.encode(to_wire(told))
+        return [(Outcome(failed=True, rows=0, size=len(data), result=b""), [data]) for _ in call.items]
+
+    def _user_error(self, call: BatchCall, error: BaseException) -> DureError:
+        where = {
+            "executor": self._name,
+            "endpoint": call.endpoint,
+            "remote_traceback": _sendable("".join(traceback.format_exception(error))),
+        }
+        if self._loses(error):
+            lost = DeviceLost(f"{self._name} failed at {call.endpoint}: {self.lost} Another worker takes its place.")
+            vars(lost).update(where)
+            return lost
+        kind = type(error)
+        text = _text(error)
+        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        message = f"{self._name} failed at {call.endpoint}: {name}: {text}"
+        return ExecutorError(message, original_type=name, original_message=text, **where)
 
 
 def _raise_if_withdrawn() -> None:

@@ -7,6 +7,7 @@ coroutines and generators run beside each other, and end when their caller is go
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Callable
 
 from dure.errors import Cancelled, TooLarge, to_wire
 from dure.executor.endpoints import Endpoint
@@ -29,6 +30,7 @@ from dure.worker.runner import Answer, Runner
 _SLOTS_IN_ORDER = 2  # one being computed, one waiting in the socket
 _SLOTS_CONCURRENT = 64
 _MAX_FRAME_BYTES = 0xFFFFFFFF  # what a gateway lets through is the gateway's to bound
+_FLUSH_S = 5.0
 
 
 class WorkerServer:
@@ -39,12 +41,20 @@ class WorkerServer:
         name: The Executor's name.
         endpoints: Its table.
         batching: Over what the table says, from the Flow.
+        on_lost: Called once when a device is lost: what was begun is answered, and nothing more will be.
     """
 
     def __init__(
-        self, runner: Runner, name: str, endpoints: dict[str, Endpoint], batching: BatchSpec | None = None
+        self,
+        runner: Runner,
+        name: str,
+        endpoints: dict[str, Endpoint],
+        batching: BatchSpec | None,
+        on_lost: Callable[[], None],
     ) -> None:
         self._runner = runner
+        self._on_lost = on_lost
+        self._leaving = False
         self._hello = WorkerHello(
             version=VERSION,
             name=name,
@@ -61,23 +71,32 @@ class WorkerServer:
         self._connections: set[Connection] = set()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._alone = asyncio.Event()
+        self._alone.set()
 
     def connection(self) -> Connection:
         """Make the protocol object of a new connection."""
         return Connection(_MAX_FRAME_BYTES, self._on_frame, self._on_closed, self._on_opened)
 
     async def drain(self) -> None:
-        """Wait until every call that has arrived is answered, then close the connections."""
-        await self._idle.wait()
+        """Wait until every call that has arrived is answered, unless a device is lost; then close the connections."""
+        if not self._leaving:
+            await self._idle.wait()
         for connection in list(self._connections):
             connection.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FLUSH_S):
+                await self._alone.wait()
 
     def _on_opened(self, connection: Connection) -> None:
         self._connections.add(connection)
+        self._alone.clear()
         connection.send(Kind.HELLO, 0, encode(self._hello), [])
 
     def _on_closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        if not self._connections:
+            self._alone.set()
         for (asker, _), task in self._tasks.items():
             if asker is connection:
                 task.cancel()
@@ -97,6 +116,8 @@ class WorkerServer:
                 self._held[key].set()
 
     def _next(self) -> None:
+        if self._leaving:
+            return
         connection, frame = self._waiting.popleft()
         call = decode(BatchCall, frame.header)
         endpoint = self._runner.endpoint(call.endpoint)
@@ -106,7 +127,7 @@ class WorkerServer:
             self._tasks[key] = asyncio.get_running_loop().create_task(serve(connection, frame, call))
             self._tasks[key].add_done_callback(lambda task: self._task_done(key, task, call))
             return
-        _answer(connection, frame.id, self._runner.run(call, frame.body))
+        self._answer(connection, frame.id, self._runner.run(call, frame.body))
         self._rest()
 
     def _task_done(self, key: tuple[Connection, int], task: asyncio.Task[None], call: BatchCall) -> None:
@@ -123,13 +144,13 @@ class WorkerServer:
             self._idle.set()
 
     async def _serve_async(self, connection: Connection, frame: Frame, call: BatchCall) -> None:
-        _answer(connection, frame.id, await self._runner.run_async(call, frame.body))
+        self._answer(connection, frame.id, await self._runner.run_async(call, frame.body))
 
     async def _serve_stream(self, connection: Connection, frame: Frame, call: BatchCall) -> None:
         async with contextlib.aclosing(self._runner.stream(call, frame.body)) as pieces:
             async for head, body in pieces:
                 if isinstance(head, Outcome):
-                    _answer(connection, frame.id, [(head, body)])
+                    self._answer(connection, frame.id, [(head, body)])
                     return
                 connection.send(Kind.PART, frame.id, encode(Part(head)), body)
                 await connection.drained()
@@ -137,17 +158,25 @@ class WorkerServer:
                 if (held := self._held.get((connection, frame.id))) is not None:
                     await held.wait()
 
+    def _answer(self, connection: Connection, number: int, answers: list[Answer]) -> None:
+        if self._runner.lost and not self._leaving:
+            self._leave(number)
+        bodies: Buffers = [piece for _, pieces in answers for piece in pieces]
+        try:
+            connection.send(Kind.REPLY, number, encode(BatchReply([outcome for outcome, _ in answers])), bodies)
+        except TooLarge as error:
+            _fail(connection, number, len(answers), error)
+
+    def _leave(self, number: int) -> None:
+        # Said before the answer, which frees a slot. What has come and is not begun goes to another replica.
+        self._leaving = True
+        for connection in self._connections:
+            connection.send(Kind.LEAVE, number, b"", [])
+        self._on_lost()
+
 
 def _concurrent(endpoint: Endpoint) -> bool:
     return endpoint.asynchronous or endpoint.streaming
-
-
-def _answer(connection: Connection, number: int, answers: list[Answer]) -> None:
-    bodies: Buffers = [piece for _, pieces in answers for piece in pieces]
-    try:
-        connection.send(Kind.REPLY, number, encode(BatchReply([outcome for outcome, _ in answers])), bodies)
-    except TooLarge as error:
-        _fail(connection, number, len(answers), error)
 
 
 def _fail(connection: Connection, number: int, count: int, error: BaseException) -> None:
