@@ -167,4 +167,7 @@ def _sweep(job: Job, bare: Program, device: str) -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except report.Skipped as reason:
+        sys.exit(f"{reason}; give its folder with --model")

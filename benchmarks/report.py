@@ -31,6 +31,10 @@ class Row:
         return "" if self.reached is None else "yes" if self.reached else "**no**"
 
 
+class Skipped(Exception):
+    """Something cannot be measured here, and why."""
+
+
 def raw(series: Mapping[str, Series]) -> dict[str, tuple[float, ...]]:
     """The numbers behind a row."""
     return {name: one.values for name, one in series.items()}

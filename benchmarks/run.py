@@ -15,7 +15,7 @@ from dataclasses import replace
 import machine
 import report
 from peers import mosec_peer
-from report import Row
+from report import Row, Skipped
 from rows import channel, encoder, start
 from sizes import QUICK, Sizes
 
@@ -106,12 +106,14 @@ def measure(sizes: Sizes, groups: tuple[str, ...], peer: Callable[[], mosec_peer
         tell(group, "begins")
         try:
             yield from works[group]()
-        except LookupError as error:
+        except Skipped as error:
             yield Row(group, f"skipped: {error}")
         except Exception as error:  # noqa: BLE001 - whatever one group meets, the others are measured
             traceback.print_exc()
-            first, *_, last = [*str(error).strip().splitlines(), "", ""][:1] + str(error).strip().splitlines()[-1:]
-            yield Row(group, f"failed: {type(error).__name__}: {first} … {last}", failed=True)
+            said = str(error).strip().splitlines() or [""]
+            yield Row(
+                group, f"failed: {type(error).__name__}: {' … '.join(dict.fromkeys((said[0], said[-1])))}", failed=True
+            )
 
 
 if __name__ == "__main__":

