@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dure.device.context import Context, parse_context
+from dure.device.context import parse_context
+from dure.device.library import torch_device
 from dure.errors import SpecError
 from dure.executor.base import Executor
 from dure.executor.endpoints import batching, requests
@@ -71,11 +72,11 @@ class SentenceEncoder(Executor):
         # On a second core, the weights are checked while PyTorch is imported.
         with ThreadPoolExecutor(1, "verify-weights") as pool:
             verified = pool.submit(snapshot.verify)
-            torch_device = _torch_device(context)
+            device_of_torch = torch_device(context)
             verified.result()
-        self._model = SentenceModel(snapshot.folder, config, torch_device, batch_size)
+        self._model = SentenceModel(snapshot.folder, config, device_of_torch, batch_size)
         self._model.encode(["The first call of a model is slow: this is it."])
-        self.logger.debug("%s from %s on %s", model, snapshot.origin, torch_device)
+        self.logger.debug("%s from %s on %s", model, snapshot.origin, context)
 
     @requests(on="/encode")
     @batching(max_batch_size=256)
@@ -87,10 +88,3 @@ class SentenceEncoder(Executor):
 def _require_positive(name: str, value: object) -> None:
     if value is not None and (not isinstance(value, int) or value < 1):
         raise SpecError(f"uses_with.{name}: a whole number from 1, not {value!r}")
-
-
-def _torch_device(context: Context) -> str:
-    """Return PyTorch's name of a device that PyTorch can use."""
-    from dure.device.torch_adapter import TorchPlace
-
-    return TorchPlace(context, memory=None).context.torch_name

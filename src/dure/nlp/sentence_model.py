@@ -106,7 +106,7 @@ def _limits(device_type: str, batch_size: int | None) -> GroupLimits:
     # On a CPU a call costs as much as some dozen tokens, and more at once than fits the caches gains nothing. On a GPU
     # it costs as much as thousands, and small groups leave the device idle.
     if device_type == "cpu":
-        return GroupLimits(max_waste=32, max_tokens=2048, max_rows=batch_size or 256)
+        return GroupLimits(max_waste=64, max_tokens=2048, max_rows=batch_size or 256)
     return GroupLimits(max_waste=4096, max_tokens=2**16, max_rows=batch_size or 4096)
 
 
