@@ -48,7 +48,8 @@ def requests(on: Any = None) -> Any:
     """
     if callable(on):
         return _bind(on, (DEFAULT,))
-    names = (DEFAULT,) if on is None else (on,) if isinstance(on, str) else tuple(on)
+    several = isinstance(on, Iterable) and not isinstance(on, str)
+    names = (DEFAULT,) if on is None else tuple(on) if several else (on,)
     return lambda function: _bind(function, names)
 
 
@@ -66,7 +67,7 @@ def batching(*, max_batch_size: int) -> Callable[[F], F]:
     return mark
 
 
-def _bind(function: F, names: tuple[str, ...]) -> F:
+def _bind(function: F, names: tuple[Any, ...]) -> F:
     for name in names:
         if not isinstance(name, str) or not name.startswith("/"):
             raise SpecError(f"requests(on={name!r}): an endpoint is a text that begins with '/', such as '/encode'")
@@ -96,13 +97,16 @@ def table(kind: type, rebind: Mapping[str, str], override: BatchSpec | None = No
         override: Batching for every method, over what the decorators say.
 
     Raises:
-        SpecError: `rebind` names a method the class does not have.
+        SpecError: `rebind` names a method the class does not have, or two methods of one class answer one endpoint.
     """
     bound: dict[str, str] = {}
     for base in reversed(kind.__mro__):
+        own: dict[str, str] = {}
         for method, function in vars(base).items():
             for name in getattr(function, _ON, ()):
-                bound[name] = method
+                if own.setdefault(name, method) != method:
+                    raise SpecError(f"{base.__name__}: both {own[name]!r} and {method!r} answer {name}; which is it?")
+        bound |= own
     moved = set(rebind.values())
     bound = {name: method for name, method in bound.items() if method not in moved} | dict(rebind)
     return {name: _endpoint(kind, name, method, override) for name, method in bound.items()}

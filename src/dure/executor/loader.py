@@ -126,21 +126,38 @@ def _from_config(source: str, folder: Path) -> Recipe:
     jtype = values.get("jtype")
     if not isinstance(jtype, str):
         raise SpecError(f"{where}: jtype: must name the Executor class, not {jtype!r}")
-    metas = values.get("metas") or {}
-    files = [*_as_list(metas.get("py_modules")), *_as_list(values.get("py_modules"))]
+    metas = _mapping(values, "metas", where)
+    requests = _mapping(values, "requests", where)
+    for endpoint, method in requests.items():
+        if not isinstance(method, str):
+            raise SpecError(f"{where}: requests[{endpoint!r}]: must be the name of a method, not {method!r:.60}")
+    files = [
+        *_as_list(metas.get("py_modules"), f"{where}: metas.py_modules"),
+        *_as_list(values.get("py_modules"), f"{where}: py_modules"),
+    ]
     modules = [_import_file(folder / name) for name in files]
     batching = values.get("batching")
     return Recipe(
         kind=_named(jtype, modules),
-        arguments=values.get("with") or {},
+        arguments=_mapping(values, "with", where),
         metas={key: value for key, value in metas.items() if key != "py_modules"},
-        requests=values.get("requests") or {},
+        requests=requests,
         batching=build(BatchSpec, batching, f"{where}: batching") if batching else None,
     )
 
 
-def _as_list(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else list(value or [])
+def _mapping(values: dict[str, Any], key: str, where: str) -> dict[str, Any]:
+    found = values.get(key) or {}
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise SpecError(f"{where}: {key}: must be a mapping of names, not {found!r:.60}")
+    return found
+
+
+def _as_list(value: Any, path: str) -> list[str]:
+    found = [value] if isinstance(value, str) else value or []
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise SpecError(f"{path}: must be a list of Python files, not {value!r:.60}")
+    return found
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -62,11 +62,11 @@ def _executor(values: Any, i: int, where: str, folder: Path | None) -> ExecutorS
     path = f"{where}: executors[{i}]"
     if not isinstance(values, dict):
         raise SpecError(f"{path}: must be a mapping with `uses`, not {values!r:.60}")
-    fields = normalised(values)
-    if folder is not None:
-        fields["uses"] = _from(folder, fields.get("uses"))
-        fields["py_modules"] = [str(folder / name) for name in fields.get("py_modules", [])]
-    return build(ExecutorSpec, fields, path)
+    spec = build(ExecutorSpec, normalised(values), path)
+    if folder is None:
+        return spec
+    py_modules = [str(folder / name) for name in spec.py_modules]
+    return msgspec.structs.replace(spec, uses=_from(folder, spec.uses), py_modules=py_modules)
 
 
 def _from(folder: Path, uses: Any) -> Any:
