@@ -72,18 +72,18 @@ flow.post('/', 'x')
 
 
 @pytest.mark.parametrize("moment_s", [0.0, 0.15, 0.3, 0.5, 0.8])
-def test_ctrl_c_leaves_nothing_behind(tmp_path: Path, moment_s: float) -> None:
+def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, moment_s: float) -> None:
     interrupt(tmp_path, moment_s)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment_s", [i * 0.067 for i in range(30)])
-def test_ctrl_c_at_many_moments_leaves_nothing_behind(tmp_path: Path, moment_s: float) -> None:
+def test_interrupts_at_many_moments_leaves_nothing_behind(tmp_path: Path, moment_s: float) -> None:
     interrupt(tmp_path, moment_s)
 
 
 @pytest.mark.parametrize("moment_s", [0.25, 0.6])
-def test_impatient_ctrl_c_leaves_nothing_behind(tmp_path: Path, moment_s: float) -> None:
+def test_impatient_interrupts_leave_nothing_behind(tmp_path: Path, moment_s: float) -> None:
     interrupt(tmp_path, moment_s, times=4)
 
 
