@@ -109,7 +109,9 @@ class Flow:
         flow = cls()
         executors: list[ExecutorSpec] = []
         for i, one in enumerate(spec.executors):
-            needs = one.needs or ([executors[-1].name] if executors else [GATEWAY])
+            needs = one.needs
+            if needs is None:
+                needs = [executors[-1].name] if executors else [GATEWAY]
             executors.append(msgspec.structs.replace(one, name=one.name or f"executor{i}", needs=needs))
         flow._spec = msgspec.structs.replace(spec, executors=executors)
         order(executors)

@@ -110,6 +110,8 @@ class FrameReader:
         while filled - start >= _HEAD.size:
             header_size, body_size, number, kind = _HEAD.unpack_from(view, start)
             if kind not in _KINDS:
+                if frames:
+                    break  # these first
                 raise DecodeError(f"not a frame: its kind is {kind}")
             size = _HEAD.size + body_size + header_size
             if size > self._limit:
