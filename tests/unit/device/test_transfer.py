@@ -1,17 +1,20 @@
 import asyncio
 import contextvars
+import copy
 import inspect
+import pickle
 import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import pytest
 
 from dure.device import transfer
 from dure.device.context import Context, cpu, gpu
-from dure.device.transfer import Move, Moved, no_transfers, transfers
+from dure.device.transfer import Move, Moved, Transfers, asked_by, no_transfers, transfers
 from dure.errors import TransferForbidden
 
 HERE = __file__
@@ -181,6 +184,44 @@ def test_where_dure_runs_the_program_a_line_of_dure_is_named() -> None:
         work = partial(contextvars.copy_context().run, names["work"])  # type: ignore[arg-type]
         in_thread(work)
     assert [route.where for route in t.routes] == [f"{inside}:3"]
+
+
+def test_who_asks_can_be_said() -> None:
+    with transfers() as t:
+        with asked_by("the answer"):
+            carry()
+        carry()
+    first, second = t.routes
+    assert first.where == "the answer"
+    assert second.where.startswith(HERE)
+    with no_transfers(), asked_by("the answer"), pytest.raises(TransferForbidden, match=r"^the answer: 8 bytes"):
+        carry()
+
+
+def test_an_event_loop_asks_for_nothing() -> None:
+    uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed")
+
+    async def work() -> None:
+        asyncio.get_running_loop().call_soon(names["carry"], int)
+        await asyncio.sleep(0)
+
+    inside = str(Path(transfer.__file__).parent.parent / "worker" / "__main__.py")
+    names: dict[str, Any] = {"carry": Move(cpu(), gpu(0), 1).make, "run": uvloop.run, "work": work}
+    exec(compile("def main(): run(work())", inside, "exec"), names)
+    with transfers() as t:
+        in_thread(partial(contextvars.copy_context().run, names["main"]))
+    assert [route.where for route in t.routes] == [f"{inside}:1"]
+
+
+def test_a_copy_of_a_ledger_is_what_it_held() -> None:
+    with transfers() as t:
+        carry(8)
+        copies = [pickle.loads(pickle.dumps(t)), copy.copy(t), Transfers(t.routes)]
+        carry(8)
+    assert [found.num_bytes for found in copies] == [8, 8, 8]
+    assert [str(found).splitlines()[0] for found in copies] == [str(t).splitlines()[0]] * 3
+    copies[0].record(next(iter(t.routes)), Moved(1, 1, 0.0))
+    assert (copies[0].num_bytes, t.num_bytes) == (9, 16)
 
 
 def test_a_move_nobody_listens_to_costs_next_to_nothing() -> None:
