@@ -51,7 +51,10 @@ def main() -> int:
 
 
 def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure dure, side by side with what bounds it.")
+    parser = argparse.ArgumentParser(
+        description="Measure dure, side by side with what bounds it.",
+        epilog="On a machine that others use, OMP_NUM_THREADS=1 makes the encoder rows comparable again.",
+    )
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="about a minute, rougher numbers")
     size.add_argument("--full", action="store_true", help="stream 5,000,000 documents instead of 1,000,000")
