@@ -20,6 +20,7 @@ from dure.backends.process import ChildProcess
 from dure.errors import BackendError, DureError, ReplicaUnavailable, StartFailed, from_wire
 from dure.gateway.assignment import Assignment as GatewayAssignment
 from dure.log import LIFECYCLE, get_logger
+from dure.transport.address import runtime_folder
 from dure.transport.failure import Failure, rebuild
 from dure.worker.assignment import Assignment as WorkerAssignment
 from dure.worker.metrics import ReplicaMetrics
@@ -90,7 +91,7 @@ class Supervisor:
             StartFailed: One of them did not become ready; `__cause__` is its own exception.
             DureError: What a worker itself says is wrong, e.g. SpecError or DeviceNotFound.
         """
-        self._folder = tempfile.mkdtemp(prefix="dure-")
+        self._folder = tempfile.mkdtemp(prefix="flow-", dir=runtime_folder())
         try:
             self._gateway = ChildProcess("dure.gateway", self._gateway_assignment, {})
             self._watch(self._gateway, self._on_gateway)

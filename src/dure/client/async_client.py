@@ -17,13 +17,14 @@ from dure.client.results import Results
 from dure.client.sink import Options, PostOptions, Sink, keep, options_of, progress_of
 from dure.document.array import DocumentArray
 from dure.errors import ConnectionLost, RequestError
+from dure.transport.address import written
 
 
 class AsyncClient(Remote):
     """A client for an event loop; arguments as for `Client`."""
 
     def __init__(
-        self, host: str = "127.0.0.1", port: int | None = None, *, protocol: Protocol | None = None, **limits: Any
+        self, host: str = "127.0.0.1", port: int | str | None = None, *, protocol: Protocol | None = None, **limits: Any
     ) -> None:
         super().__init__(host, port, protocol=protocol, **limits)
         self._idle: list[Any] = []
@@ -103,7 +104,7 @@ class AsyncClient(Remote):
                 return await AsyncNativeChannel.open(path)
         from dure.client.grpc_channel import AsyncGrpcChannel
 
-        return await AsyncGrpcChannel.open(f"{self.host}:{self.port}")
+        return await AsyncGrpcChannel.open(written(self.host, self.port))
 
     async def close(self) -> None:
         """Close the connections that are kept."""

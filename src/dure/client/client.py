@@ -18,6 +18,7 @@ from dure.client.results import Results
 from dure.client.sink import Options, PostOptions, Sink, keep, options_of, progress_of
 from dure.document.array import DocumentArray
 from dure.errors import ConnectionLost, RequestError
+from dure.transport.address import written
 
 
 class Client(Remote):
@@ -31,7 +32,7 @@ class Client(Remote):
     """
 
     def __init__(
-        self, host: str = "127.0.0.1", port: int | None = None, *, protocol: Protocol | None = None, **limits: Any
+        self, host: str = "127.0.0.1", port: int | str | None = None, *, protocol: Protocol | None = None, **limits: Any
     ) -> None:
         super().__init__(host, port, protocol=protocol, **limits)
         self._idle: list[Any] = []
@@ -132,7 +133,7 @@ class Client(Remote):
                 return NativeChannel(path)
         from dure.client.grpc_channel import GrpcChannel
 
-        return GrpcChannel(f"{self.host}:{self.port}")
+        return GrpcChannel(written(self.host, self.port))
 
     def close(self) -> None:
         """Close the connections that are kept."""

@@ -20,17 +20,17 @@ class Remote:
     """What `Client` and `AsyncClient` share; their docstrings describe the arguments."""
 
     def __init__(
-        self, host: str = "127.0.0.1", port: int | None = None, *, protocol: Protocol | None = None, **limits: Any
+        self, host: str = "127.0.0.1", port: int | str | None = None, *, protocol: Protocol | None = None, **limits: Any
     ) -> None:
         if "://" in host:
             scheme, _, host = host.partition("://")
             protocol = protocol or _protocol(scheme)
         if port is None:
             host, _, text = host.rpartition(":")
-            if not text.isdigit():
-                raise SpecError("Client.port: say which port the Flow listens on, e.g. Client(port=12345)")
-            port = int(text)
-        self.host = host
+            port = text
+        if not str(port).isdecimal():
+            raise SpecError("Client.port: say which port the Flow listens on, e.g. Client(port=12345)")
+        self.host = host.strip("[]")  # around an IPv6 address
         self.port = int(port)
         self._protocol = None if protocol is None else _protocol(protocol)
         self._spec = build(ClientSpec, limits, "Client")

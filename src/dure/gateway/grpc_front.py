@@ -20,6 +20,7 @@ from dure.errors import DecodeError, DureError, RequestError, StartFailed, TooLa
 from dure.gateway.job import Answer, Job
 from dure.gateway.router import Outcome, Request, Router, Walk
 from dure.spec import GatewaySpec
+from dure.transport.address import written
 from dure.transport.messages import LIMIT_KEY
 
 SERVICE = "dure.v1.Flow"
@@ -67,7 +68,7 @@ class GrpcFront:
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
-        address = f"{self._spec.host}:{self._spec.port}"
+        address = written(self._spec.host, self._spec.port)
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:

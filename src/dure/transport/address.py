@@ -12,7 +12,8 @@ from pathlib import Path
 from dure.errors import BackendError
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_EVERYWHERE = "0.0.0.0"
+_EVERYWHERE = ("0.0.0.0", "::")
+_MAX_BASE_BYTES = 60  # a Unix socket's path has 108 at most
 
 
 def runtime_folder() -> Path:
@@ -21,8 +22,9 @@ def runtime_folder() -> Path:
     Raises:
         BackendError: It is there, and somebody else's or open to others.
     """
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(base) / "dure" if base else Path(tempfile.gettempdir()) / f"dure-{os.getuid()}"
+    bases = (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp")
+    base = next((base for base in bases if _is_usable(base)), tempfile.gettempdir())
+    folder = Path(base) / f"dure-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if found.st_uid != os.getuid() or found.st_mode & 0o077 or folder.is_symlink():
@@ -30,6 +32,16 @@ def runtime_folder() -> Path:
             f"{folder} must be a folder of user {os.getuid()} alone (mode 0700); remove it or fix its mode"
         )
     return folder
+
+
+def _is_usable(base: str) -> bool:
+    # A variable may name a folder of another session, which is gone or never was in this container.
+    return len(os.fsencode(base)) <= _MAX_BASE_BYTES and os.path.isdir(base) and os.access(base, os.W_OK)
+
+
+def written(host: str, port: int) -> str:
+    """Return `host:port` as gRPC reads it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def native_path(host: str, port: int) -> Path:
@@ -57,5 +69,8 @@ def listening_socket(path: Path) -> socket.socket:
 
 def find_native(host: str, port: int) -> Path | None:
     """Return the own channel of the Flow a client calls at `host:port`, if it is on this machine."""
-    hosts = (host, _EVERYWHERE) if host in _LOOPBACK else (host,)
-    return next((path for h in hosts if (path := native_path(h, port)).is_socket()), None)
+    hosts = (host, *_EVERYWHERE) if host in _LOOPBACK else (host,)
+    try:
+        return next((path for h in hosts if (path := native_path(h, port)).is_socket()), None)
+    except (OSError, BackendError):
+        return None  # without such a folder there is no Flow of this user on this machine

@@ -15,6 +15,8 @@ from dure.errors import ConnectionLost, SpecError
         ({"host": "example.org:7"}, "example.org", 7),
         ({"host": "grpc://example.org:7"}, "example.org", 7),
         ({"host": "example.org", "port": "8"}, "example.org", 8),
+        ({"host": "::1", "port": 8}, "::1", 8),
+        ({"host": "grpc://[::1]:8"}, "::1", 8),
     ],
 )
 def test_addresses(arguments: dict[str, Any], host: str, port: int) -> None:
@@ -27,6 +29,7 @@ def test_addresses(arguments: dict[str, Any], host: str, port: int) -> None:
     [
         ({}, r"Client\.port: say which port"),
         ({"host": "example.org"}, r"Client\.port"),
+        ({"port": "http"}, r"Client\.port"),
         ({"host": "http://example.org:80"}, "must be 'native' or 'grpc', not 'http'"),
         ({"port": 1, "protocol": "rest"}, "not 'rest'"),
         ({"port": 1, "request_sice": 3}, r"Client\.request_sice: .*Did you mean 'request_size'"),
