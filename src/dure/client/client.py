@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from dure.client.exchange import Exchange, encode_parameters
-from dure.client.inputs import Inputs, requests_of
+from dure.client.inputs import Inputs, num_requests, requests_of
 from dure.client.native import Target
 from dure.client.native_channel import NativeChannel
 from dure.client.remote import Protocol, Remote
@@ -19,6 +19,9 @@ from dure.client.sink import Options, PostOptions, Sink, keep, options_of, progr
 from dure.document.array import DocumentArray
 from dure.errors import ConnectionLost, RequestError
 from dure.transport.address import written
+
+_TOGETHER = 8
+"""Requests that are written together where they are at hand: each write wakes the gateway."""
 
 
 class Client(Remote):
@@ -80,6 +83,7 @@ class Client(Remote):
         spec = self.limits(options)
         target = Target(on, encode_parameters(options.parameters), stream)
         requests = requests_of(inputs, spec.request_size)
+        at_hand = num_requests(inputs, spec.request_size) is not None
         exchange = Exchange(spec, in_order=options.results_in_order)
         with self._channel() as channel, progress_of(options, inputs, spec.request_size) as progress:
             failure: Exception | None = None
@@ -94,7 +98,9 @@ class Client(Remote):
                             exchange.sent(documents, size)
                         except RequestError as error:  # nothing was sent
                             exchange.refuse(documents, error)
-                    arrived = channel.poll()
+                    # Requests that are at hand go out a few at a time; a generator's do not wait for those behind them.
+                    together = at_hand and exchange.may_send and exchange.next_number() % _TOGETHER
+                    arrived = () if together else channel.poll()
                 else:
                     arrived = channel.receive()
                 for incoming in arrived:

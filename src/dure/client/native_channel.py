@@ -31,6 +31,7 @@ class NativeChannel:
     def __init__(self, path: Path) -> None:
         self._reader = FrameReader(MAX_FRAME_BYTES)
         self._frames: deque[Frame] = deque()
+        self._unsent: Buffers = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.connect(str(path))
@@ -42,7 +43,7 @@ class NativeChannel:
         self._limit = limit_of(self._frames.popleft())
 
     def call(self, number: int, target: Target, documents: DocumentArray) -> int:
-        """Send one request; return its size in bytes.
+        """Take one request, to be sent with the next `poll` or `receive`; return its size in bytes.
 
         Raises:
             TooLarge: It is more than the Flow accepts; nothing was sent.
@@ -50,16 +51,18 @@ class NativeChannel:
             ConnectionLost: The Flow went away.
         """
         pieces, size = request_frame(number, target, documents, self._limit)
-        self._send(pieces)
+        self._unsent += pieces
         return size
 
     def poll(self) -> list[Incoming]:
-        """Return what has arrived, without waiting."""
+        """Send what has been called; return what has arrived, without waiting."""
+        self._flush()
         self._fill(wait=False)
         return self._take()
 
     def receive(self) -> list[Incoming]:
-        """Wait until something has arrived; return it."""
+        """Send what has been called, wait until something has arrived, and return it."""
+        self._flush()
         while not self._frames:
             self._fill(wait=True)
         return self._take()
@@ -94,8 +97,9 @@ class NativeChannel:
             raise ConnectionLost(GONE)
         self._frames.extend(self._reader.updated(count))
 
-    def _send(self, pieces: Buffers) -> None:
+    def _flush(self) -> None:
         # The Flow stops reading while its answers are not read, so waiting to write means reading, too.
+        pieces, self._unsent = self._unsent, []
         while pieces:
             try:
                 sent = self._socket.sendmsg(pieces[:_MAX_PIECES], (), socket.MSG_DONTWAIT)
