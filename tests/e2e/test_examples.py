@@ -19,9 +19,7 @@ def test_there_are_examples_and_each_has_a_main() -> None:
 
 
 @pytest.mark.timeout(TIMEOUT_S + 10)
-@pytest.mark.parametrize(
-    "main", sorted(EXAMPLES.glob("*/main.py")), ids=lambda main: main.parent.name
-)
+@pytest.mark.parametrize("main", sorted(EXAMPLES.glob("*/main.py")), ids=lambda main: main.parent.name)
 def test_example_runs(main: Path, tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, str(main)],
