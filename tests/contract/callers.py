@@ -8,6 +8,8 @@ from typing import Any, Literal
 from dure import AsyncClient, Client
 from dure.client.results import Results
 
+MAX_REQUEST_BYTES = 2 * 2**20
+
 Protocol = Literal["native", "grpc"]
 
 

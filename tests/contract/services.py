@@ -142,6 +142,15 @@ def closing_note(path: Path) -> Iterator[None]:
         path.touch()
 
 
+def numbered(count: int) -> DocumentArray:
+    return DocumentArray(Document(text=str(i)) for i in range(count))
+
+
+def overtaking() -> Iterator[Document]:
+    for i in range(12):
+        yield Document(text=str(i), tags={"seconds": 0.15 if i % 4 == 0 else 0.0})
+
+
 def lines(path: Path) -> list[str]:
     """Return the lines of a file that an Executor writes, none if it is not there yet."""
     with contextlib.suppress(FileNotFoundError):
