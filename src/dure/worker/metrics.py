@@ -30,40 +30,32 @@ class ReplicaMetrics(Struct, frozen=True, kw_only=True):
 
 
 class Counters:
-    """What is counted. One thread writes; a reader in another may find a call counted and its time not yet.
+    """What is counted, by whoever calls methods, in one thread; another may read it at any moment.
 
     Args:
         ledger: Where the moves are written down.
         context: Where the replica runs, as the process that started it counts devices; its own name for the one GPU
             that it sees is `gpu(0)`.
+
+    Attributes:
+        num_calls: As in `ReplicaMetrics`, and so on.
     """
 
     def __init__(self, ledger: Transfers, context: Context | None = None) -> None:
+        self.num_calls = 0
+        self.num_requests = 0
+        self.num_documents = 0
+        self.compute_s = 0.0
         self._ledger = ledger
         self._names = {gpu(0): context} if context is not None and context.kind == "gpu" else {}
-        self._num_calls = self._num_requests = self._num_documents = 0
-        self._compute_s = 0.0
-
-    def called(self) -> None:
-        """Count a call of a method."""
-        self._num_calls += 1
-
-    def computed(self, seconds: float) -> None:
-        """Count time that passed in a method."""
-        self._compute_s += seconds
-
-    def answered(self, num_requests: int, num_documents: int) -> None:
-        """Count requests that are answered, whatever with."""
-        self._num_requests += num_requests
-        self._num_documents += num_documents
 
     def read(self) -> ReplicaMetrics:
-        """Return the figures of now."""
+        """Return the figures of now; of a call that is just over, the time may not be counted yet."""
         return ReplicaMetrics(
-            num_calls=self._num_calls,
-            num_requests=self._num_requests,
-            num_documents=self._num_documents,
-            compute_s=self._compute_s,
+            num_calls=self.num_calls,
+            num_requests=self.num_requests,
+            num_documents=self.num_documents,
+            compute_s=self.compute_s,
             transfers=Transfers({self._renamed(route): moved for route, moved in self._ledger.routes.items()}),
         )
 

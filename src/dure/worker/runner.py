@@ -137,23 +137,23 @@ class Runner:
         return Batch(call, concatenate(arrays), branches, [len(array) for array in arrays])
 
     def _call(self, endpoint: Endpoint, batch: Batch) -> Any:
-        self._counters.called()
+        self._counters.num_calls += 1
         begin = perf_counter()
         try:
             return self._method(endpoint)(**self._arguments(endpoint, batch))
         finally:
-            self._counters.computed(perf_counter() - begin)
+            self._counters.compute_s += perf_counter() - begin
 
     async def _call_async(self, endpoint: Endpoint, batch: Batch) -> Any:
-        self._counters.called()
+        self._counters.num_calls += 1
         begin = perf_counter()
         try:
             return await self._method(endpoint)(**self._arguments(endpoint, batch))
         finally:
-            self._counters.computed(perf_counter() - begin)
+            self._counters.compute_s += perf_counter() - begin
 
     async def _produce(self, endpoint: Endpoint, batch: Batch) -> AsyncGenerator[Any, None]:
-        self._counters.called()
+        self._counters.num_calls += 1
         async with contextlib.aclosing(_iterate(self._method(endpoint)(**self._arguments(endpoint, batch)))) as items:
             while True:
                 begin = perf_counter()
@@ -162,7 +162,7 @@ class Runner:
                 except StopAsyncIteration:
                     return
                 finally:  # not the time in which an item waits to be taken
-                    self._counters.computed(perf_counter() - begin)
+                    self._counters.compute_s += perf_counter() - begin
                 yield item
 
     def _method(self, endpoint: Endpoint) -> Any:
@@ -210,7 +210,10 @@ class Runner:
 
     def _count(self, call: BatchCall) -> None:
         if call.endpoint != JOIN:
-            self._counters.answered(len(call.items), sum([item.rows for item in call.items]))
+            counters = self._counters
+            counters.num_requests += len(call.items)
+            for item in call.items:
+                counters.num_documents += item.rows
 
     def _loses(self, error: BaseException) -> bool:
         self.lost = self.lost or device_loss(error)

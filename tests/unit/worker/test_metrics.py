@@ -8,13 +8,12 @@ from dure.worker.metrics import Counters
 def test_figures_are_those_of_the_moment_and_travel() -> None:
     with transfers() as ledger:
         counters = Counters(ledger)
-        counters.called()
-        counters.computed(0.25)
-        counters.answered(2, 10)
+        counters.num_calls, counters.num_requests, counters.num_documents = 1, 2, 10
+        counters.compute_s = 0.25
         Move(cpu(), gpu(0), 40).make(int)
         found = counters.read()
         Move(cpu(), gpu(0), 40).make(int)
-    counters.called()
+    counters.num_calls += 1
     for figures in (found, pickle.loads(pickle.dumps(found))):
         assert (figures.num_calls, figures.num_requests, figures.num_documents) == (1, 2, 10)
         assert figures.compute_s == 0.25
@@ -43,8 +42,7 @@ def test_printing_gives_a_table() -> None:
     with transfers() as ledger:
         Move(cpu(), gpu(0), 1234).make(int)
     counters = Counters(ledger)
-    counters.called()
-    counters.answered(3, 96)
+    counters.num_calls, counters.num_requests, counters.num_documents = 1, 3, 96
     first, head, row, _ = str(counters.read()).splitlines()
     assert first == "1 calls for 3 requests of 96 documents, 0.000 s in methods"
     assert head.split() == ["from", "to", "moves", "bytes", "seconds", "where"]
