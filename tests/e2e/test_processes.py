@@ -99,6 +99,19 @@ def interrupt(folder: Path, moment_s: float, times: int = 1) -> None:
         assert running.left_after(2) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("times", "limit_s"), [(1, 14), (2, 4)])
+def test_ctrl_c_while_a_method_hangs(tmp_path: Path, times: int, limit_s: float) -> None:
+    source = HUNG.replace("flow.start()\nflow.post('/', 'x')", "with flow:\n    flow.post('/', 'x')")
+    with program(tmp_path, source, "sleep") as running:
+        running.wait_for("hangs by sleep")
+        for _ in range(times):
+            running.process.send_signal(signal.SIGINT)
+            time.sleep(1)
+        running.wait(limit_s)
+        assert running.left_after(1) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_parent_that_is_killed_takes_all_with_it(tmp_path: Path, number: signal.Signals) -> None:
     with program(tmp_path, STREAMING) as running:
@@ -123,6 +136,41 @@ def test_a_parent_that_is_killed_while_it_starts(tmp_path: Path) -> None:
         time.sleep(0.25)
         running.process.kill()
         assert running.left_after(2) == []
+
+
+FORKING = """
+import os, sys, time
+from dure import Flow
+
+flow = Flow().start()
+assert flow.post('/', 'of the parent').texts == ['of the parent']
+pid = os.fork()
+if pid == 0:
+    for i in range(200):
+        assert flow.post('/', [f'fork {i}']).texts == [f'fork {i}']
+    flow.close()  # not its own to close
+    print('forked', flush=True)
+    time.sleep(1000)
+for i in range(200):
+    assert flow.post('/', [f'parent {i}']).texts == [f'parent {i}']
+print('posted', flush=True)
+time.sleep(float(sys.argv[1]))
+flow.post('/', 'still there')
+print('FORK', pid, flush=True)
+time.sleep(1000)
+"""
+
+
+def test_a_fork_of_the_program_shares_nothing_with_it(tmp_path: Path) -> None:
+    with program(tmp_path, FORKING, "0.5") as running:
+        running.wait_for("forked")
+        running.wait_for("posted")
+        running.wait_for("FORK")
+        running.process.kill()
+        deadline = time.monotonic() + 2
+        while len(left := running.left_after(0)) > 1 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert [line.split()[0] for line in left] == [running.said().rpartition("FORK ")[2].strip()]
 
 
 def test_a_flow_that_is_never_closed(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ class Supervisor:
         self._finished = False
         self._thread: threading.Thread | None = None
         self._folder = ""
+        self._process = os.getpid()
         self.port = 0
 
     def start(self) -> None:
@@ -117,6 +118,8 @@ class Supervisor:
         Args:
             at_once: Finish nothing.
         """
+        if os.getpid() != self._process:
+            return  # a fork of the process that started all this, which goes on using it
         with self._changed:
             self._stopping = True
         if self._wake_read < 0:

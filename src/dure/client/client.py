@@ -5,6 +5,7 @@ carries one `post` at a time and is kept for the next, so a client may be used f
 """
 
 import contextlib
+import os
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -39,6 +40,7 @@ class Client(Remote):
     ) -> None:
         super().__init__(host, port, protocol=protocol, **limits)
         self._idle: list[Any] = []
+        self._process = os.getpid()
 
     def post(self, on: str, inputs: Inputs = None, **options: Unpack[PostOptions]) -> Results:
         """Send documents to an endpoint and return what came back.
@@ -124,6 +126,8 @@ class Client(Remote):
         self._idle.append(channel)
 
     def _kept(self) -> Any:
+        if self._process != os.getpid():
+            self._idle, self._process = [], os.getpid()  # this is a fork: its parent goes on using them
         while self._idle:
             with contextlib.suppress(IndexError):  # another thread took it
                 channel = self._idle.pop()

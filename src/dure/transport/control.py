@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,17 @@ import cloudpickle
 _LENGTH = struct.Struct("<I")
 FD_VARIABLE = "DURE_CONTROL_FD"
 """Environment variable that tells a child the numbers of its ends of pipe and lifeline."""
+
+_ours: "weakref.WeakSet[Control]" = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    for control in list(_ours):
+        control.close()
+
+
+# A fork of the parent would otherwise keep lifelines alive, and with them workers that nobody has any more.
+os.register_at_fork(after_in_child=_let_go)
 
 
 class Control:
@@ -35,7 +47,9 @@ class Control:
     def pair(cls) -> tuple["Control", "Control"]:
         """Make both ends."""
         pipe, lifeline = socket.socketpair(), socket.socketpair()
-        return cls(pipe[0], lifeline[0]), cls(pipe[1], lifeline[1])
+        ours, theirs = cls(pipe[0], lifeline[0]), cls(pipe[1], lifeline[1])
+        _ours.add(ours)
+        return ours, theirs
 
     @classmethod
     def of_child(cls) -> "Control":
