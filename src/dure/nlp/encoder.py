@@ -69,12 +69,12 @@ class SentenceEncoder(Executor):
             config = replace(config, normalize=normalize)
         if max_length is not None:
             config = replace(config, max_length=max_length)
-        # On a second core, the weights are checked while PyTorch is imported.
+        # On a second core, the weights are checked while PyTorch is imported and asked for the device.
         with ThreadPoolExecutor(1, "verify-weights") as pool:
             verified = pool.submit(snapshot.verify)
-            device_of_torch = torch_device(context)
+            torch_device(context)
             verified.result()
-        self._model = SentenceModel(snapshot.folder, config, device_of_torch, batch_size)
+        self._model = SentenceModel(snapshot.folder, config, context, batch_size)
         self._model.encode(["The first call of a model is slow: this is it."])
         self.logger.debug("%s from %s on %s", model, snapshot.origin, context)
 

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dure.deps import require
+from dure.device.context import cpu
+from dure.device.library import place_of, torch_device
+from dure.device.transfer import Move
 from dure.errors import ModelError, SpecError, ValidationError
 from dure.nlp.length_groups import GroupLimits, group_by_length
 from dure.nlp.sentence_config import SentenceConfig
@@ -30,21 +33,23 @@ class SentenceModel:
     Args:
         folder: A complete snapshot.
         config: How tokens become one embedding.
-        device: PyTorch's name of the device: `cpu`, `cuda:1`.
+        device: Where it lives, a `Context` or its name.
         batch_size: Most texts that go through the model together; as the device likes it, if not given.
 
     Raises:
+        DeviceNotFound: The device does not exist, or PyTorch cannot use it.
         ModelError: The weights do not fit the model's config.json.
         SpecError: `max_length` is not one that the model can take.
         MissingDependency: The extra `models` is not installed.
     """
 
-    def __init__(self, folder: "Path", config: SentenceConfig, device: str, batch_size: int | None = None) -> None:
+    def __init__(self, folder: "Path", config: SentenceConfig, device: object, batch_size: int | None = None) -> None:
         self._torch = require("torch", "models")
         self._config = config
-        self._device = self._torch.device(device)
+        self._place = place_of(device, "torch")
+        self._device = self._torch.device(torch_device(device))
         self._tokenizer = _load_tokenizer(folder, config)
-        self._transformer = _load_transformer(folder).to(self._device)
+        self._transformer = self._load(folder)
         positions = getattr(self._transformer.config, "max_position_embeddings", config.max_length)
         if config.max_length > positions:
             raise SpecError(f"max_length: the model takes at most {positions} tokens, not {config.max_length}")
@@ -73,8 +78,21 @@ class SentenceModel:
         with self._torch.inference_mode():
             # On a GPU all groups are under way before the first result is waited for: one copy brings them all.
             parts = [self._forward([tokens[row] for row in rows], lengths[rows]) for rows in groups]
-            embeddings[np.concatenate(groups)] = self._torch.cat(parts).cpu().numpy()
+            whole = self._torch.cat(parts)
+            leave = Move(self._place.context, cpu(), whole.nbytes, self._place.settle)
+            embeddings[np.concatenate(groups)] = leave.make(lambda: whole.cpu().numpy())
         return embeddings
+
+    def _load(self, folder: "Path") -> Any:
+        model = _load_transformer(folder)
+        num_bytes = sum(part.nbytes for part in chain(model.parameters(), model.buffers()))
+        return Move(cpu(), self._place.context, num_bytes, self._place.settle).make(lambda: model.to(self._device))
+
+    def _enter(self, array: np.ndarray) -> "torch.Tensor":
+        # Not settled around, or else the device would idle while the next group is made ready.
+        enter = Move(cpu(), self._place.context, array.nbytes)
+        tensor: torch.Tensor = enter.make(lambda: self._torch.from_numpy(array).to(self._device))
+        return tensor
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
         most = self._config.max_length
@@ -93,9 +111,8 @@ class SentenceModel:
         mask = np.arange(lengths.max()) < lengths[:, None]  # (rows, tokens)
         padded = np.full(mask.shape, self._transformer.config.pad_token_id or 0, np.int64)
         padded[mask] = np.fromiter(chain.from_iterable(tokens), np.int64, int(lengths.sum()))
-        attention = self._torch.from_numpy(mask.astype(np.int64)).to(self._device)
-        inputs = self._torch.from_numpy(padded).to(self._device)
-        hidden = self._transformer(input_ids=inputs, attention_mask=attention).last_hidden_state
+        attention = self._enter(mask.astype(np.int64))
+        hidden = self._transformer(input_ids=self._enter(padded), attention_mask=attention).last_hidden_state
         pooled = self._pool(hidden, attention.unsqueeze(-1))  # (rows, dimension)
         if self._config.normalize:
             pooled = self._torch.nn.functional.normalize(pooled, dim=-1)

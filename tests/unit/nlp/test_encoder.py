@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from dure import Document, DocumentArray
+from dure import Document, DocumentArray, cpu, gpu, no_transfers, transfers
+from dure.device.simulated import simulated_gpus
 from dure.errors import DeviceNotFound, ModelNotFound, SpecError, ValidationError
 from dure.nlp.encoder import SentenceEncoder
 
@@ -108,6 +109,21 @@ def test_a_gpu_gives_the_same(encoder: SentenceEncoder) -> None:
     SentenceEncoder(device="cuda").encode(there)
     assert isinstance(there.embeddings, np.ndarray)
     assert cosine(here.embeddings, there.embeddings).min() >= 0.9999
+
+
+def test_what_enters_and_leaves_a_device_is_counted(encoder: SentenceEncoder) -> None:
+    docs = documents(TEXTS[:3])
+    with no_transfers(), transfers() as here:
+        encoder.encode(docs)
+    assert here.num_moves == 0
+    with simulated_gpus(2), transfers() as t:
+        there = SentenceEncoder(device="cuda:1")
+        parameters = t.between(cpu(), gpu(1)).num_bytes
+        first = t.between(gpu(1), cpu()).num_bytes
+        there.encode(docs)
+    assert 80e6 < parameters < 100e6
+    assert t.between(gpu(1), cpu()).num_bytes - first == docs.embeddings.nbytes == 3 * 384 * 4
+    assert t.between(cpu(), gpu(1)).num_bytes > parameters
 
 
 def test_requests_are_merged(encoder: SentenceEncoder) -> None:
