@@ -84,7 +84,15 @@ def _serve(executor: Executor, assignment: Assignment, control: Control, runner:
             logger.error("%s This process ends, and another takes its place.", runner.lost)
             os._exit(_DEVICE_LOST)  # at once: what would tidy up might use, or wait for, the device
 
+    os.register_at_fork(after_in_child=_leave_loop)
     uvloop.run(run())
+
+
+def _leave_loop() -> None:
+    # A process that user code forks shares the socket by which signals reach the loop: ended with SIGTERM, as a pool
+    # ends its processes, it would stop this worker.
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 if __name__ == "__main__":
