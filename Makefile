@@ -51,8 +51,8 @@ check: $(READY) ## format, lint, types, import contracts, house rules
 bench: $(READY) ## measure, side by side in one run
 	$(PY) benchmarks/run.py
 
-bench-gpu: $(READY) ## the tutorial's job on cpu and cuda, where there is a GPU
-	$(PY) benchmarks/gpu.py
+bench-gpu: $(READY) ## measure a GPU beside the CPU: the chapter's problems, encoding, what nd costs
+	$(PY) -m dure.bench.gpu
 
 format: $(READY) ## rewrite the sources in the house's format
 	$(PY) -m ruff format --quiet .

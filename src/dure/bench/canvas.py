@@ -3,7 +3,7 @@
 Knows colours, units on axes and how a page is saved; does not know what is drawn.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from dure.errors import MissingDependency
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _PANEL_INCHES = (7.4, 5.0)
 
-Panel = Callable[[Any], None]
-"""Draws into the axes that it is given."""
+Panel = tuple[str, Callable[[Any], None] | None]
+"""A title, and what draws into the axes that it is given; `None` where there is nothing to draw."""
 
 
 def require_plots() -> None:
@@ -44,12 +44,16 @@ def save_page(path: Path, title: str, panels: Sequence[Panel]) -> Path:
     figure = figures.Figure(figsize=size, layout="constrained")
     agg.FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=11)
-    for number, panel in enumerate(panels, 1):
+    for number, (told, draw) in enumerate(panels, 1):
         axes = figure.add_subplot(rows, columns, number)
+        axes.set_title(told, fontsize=10, loc="left")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(visible=True, which="major", color="0.9")
         axes.set_axisbelow(True)
-        panel(axes)
+        if draw is None:
+            axes.text(0.5, 0.5, "not measured", ha="center", transform=axes.transAxes)
+        else:
+            draw(axes)
     figure.savefig(path, dpi=120)
     return path
 
@@ -66,19 +70,41 @@ def draw_line(axes: Any, xs: Sequence[float], ys: Sequence[Spread], **style: Any
     axes.fill_between(xs, least, greatest, color=style["color"], alpha=0.13, linewidth=0)
 
 
-def draw_bars(axes: Any, names: Sequence[str], groups: dict[str, Sequence[Spread]]) -> None:
+def draw_bars(axes: Any, names: Sequence[str], groups: Mapping[str, Sequence[Spread]]) -> None:
     """Draw groups of bars beside each other, with the least and the greatest as a whisker and the median inside."""
     width = 0.8 / len(groups)
     for number, (told, values) in enumerate(groups.items()):
         xs = [at + (number - (len(groups) - 1) / 2) * width for at in range(len(names))]
         medians = [value.median for value in values]
-        below = [value.median - value.least for value in values]
-        above = [value.greatest - value.median for value in values]
         bars = axes.bar(xs, medians, width * 0.92, label=told, color=colour(number))
-        axes.errorbar(xs, medians, [below, above], fmt="none", ecolor="0.25", elinewidth=1, capsize=2)
-        axes.bar_label(bars, [f"{median:.3g}" for median in medians], label_type="center", color="white", fontsize=8)
+        axes.errorbar(xs, medians, _whiskers(values), fmt="none", ecolor="0.25", elinewidth=1, capsize=2)
+        axes.bar_label(bars, [_short(median) for median in medians], label_type="center", color="white", fontsize=8)
     axes.set_xticks(range(len(names)), names, fontsize=8)
     axes.grid(visible=False, axis="x")
+
+
+def draw_rows(axes: Any, names: Sequence[str], values: Sequence[Spread]) -> None:
+    """Draw bars below each other, the first one at the top, each named at its left."""
+    ys = range(len(names))
+    medians = [value.median for value in values]
+    bars = axes.barh(ys, medians, 0.75, color=colour(0))
+    axes.errorbar(medians, ys, xerr=_whiskers(values), fmt="none", ecolor="0.25", elinewidth=1, capsize=2)
+    axes.bar_label(bars, [_short(median) for median in medians], label_type="center", color="white", fontsize=8)
+    axes.set_yticks(ys, names, fontsize=8)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+
+
+def draw_stack(axes: Any, names: Sequence[str], parts: Mapping[str, Sequence[float]]) -> None:
+    """Draw one bar for each name, its parts upon each other; each part is a share from 0 to 1."""
+    bottom = [0.0] * len(names)
+    for number, (told, shares) in enumerate(parts.items()):
+        axes.bar(range(len(names)), shares, 0.8, bottom=bottom, label=told, color=colour(number))
+        bottom = [low + share for low, share in zip(bottom, shares, strict=True)]
+    axes.set_xticks(range(len(names)), names, fontsize=8)
+    axes.yaxis.set_major_formatter(require("matplotlib.ticker", "bench").PercentFormatter(1.0))
+    axes.grid(visible=False, axis="x")
+    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=len(parts), frameon=False)
 
 
 def draw_level(axes: Any, height: float, told: str) -> None:
@@ -88,16 +114,31 @@ def draw_level(axes: Any, height: float, told: str) -> None:
     axes.annotate(told, (0.01, height), fontsize=8, color="0.35", **above)
 
 
-def label(axes: Any, title: str, x: str, y: str) -> None:
-    """Name a panel and its axes."""
-    axes.set_title(title, fontsize=10, loc="left")
+def label(axes: Any, x: str, y: str) -> None:
+    """Name the axes of a panel."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
 
 
-def log_axes(axes: Any, unit: str) -> None:
-    """Put both axes on a logarithmic scale: sizes that double to the right, powers of ten of a unit upwards."""
-    ticker = require("matplotlib.ticker", "bench")
+def log_sizes(axes: Any) -> None:
+    """Put sizes that double on the horizontal axis."""
     axes.set_xscale("log", base=2)
+
+
+def log_rates(axes: Any, unit: str) -> None:
+    """Put rates that differ by powers of ten on the vertical axis, written in a unit; call it when all is drawn."""
+    ticker = require("matplotlib.ticker", "bench")
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(ticker.EngFormatter(unit=unit))
+    low, high = axes.get_ylim()
+    marks = (1.0, 2.0, 5.0) if high < 100 * low else (1.0,)
+    axes.yaxis.set_major_locator(ticker.LogLocator(10, subs=marks))
+    axes.yaxis.set_major_formatter(ticker.EngFormatter(unit=unit) if unit else ticker.StrMethodFormatter("{x:,.0f}"))
+    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _whiskers(values: Sequence[Spread]) -> list[list[float]]:
+    return [[value.median - value.least for value in values], [value.greatest - value.median for value in values]]
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

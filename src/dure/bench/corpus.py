@@ -32,7 +32,7 @@ def read(count: int, folder: Path | None = None) -> list[str]:
     Raises:
         LookupError: The tree holds fewer sentences.
     """
-    folder = folder or Path(sysconfig.get_path("stdlib"))
+    folder = folder or standard_library()
     found = list(itertools.islice(distinct(folder), count))
     if len(found) < count:
         raise LookupError(
@@ -40,6 +40,11 @@ def read(count: int, folder: Path | None = None) -> list[str]:
             " Some systems ship Python's library in parts or compiled only; ask for fewer, or use another Python."
         )
     return found
+
+
+def standard_library() -> Path:
+    """Return where the running Python's own library is."""
+    return Path(sysconfig.get_path("stdlib"))
 
 
 def distinct(folder: Path) -> Iterator[str]:

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dure.bench.canvas import colour, draw_bars, draw_level, draw_line, label, log_axes, save_page
+from dure.bench.canvas import colour, draw_bars, draw_level, draw_line, label, log_rates, log_sizes, save_page
 from dure.bench.devices import DeviceReport
 from dure.bench.parameters import INSIDE
 
@@ -27,9 +27,15 @@ def save_plots(report: DeviceReport, path: Path) -> Path:
         f"{d['device']}: {d['name']}" if not d["simulated"] else f"{d['device']}: simulated in host memory"
         for d in about["devices"]
     )
-    panels = [partial(draw, report=report) for draw in (_products, _copies, _traces, _overlaps)]
+    number = report.traces[0].num_products if report.traces else 0
+    panels = [
+        ("1. Products of two n x n matrices", _products if report.products else None),
+        ("2. Reading, writing and copying arrays", _copies if report.copies else None),
+        (f"3. {number:,} products of 100 x 100 and tr(M Mᵀ) of each", _traces if report.traces else None),
+        ("4. Two rows of products at once", _overlaps if report.overlaps else None),
+    ]
     title = f"{names}\n{about['date']}, commit {about['commit']}; medians, from the least to the greatest sample"
-    return save_page(path, title, panels)
+    return save_page(path, title, [(told, draw and partial(draw, report=report)) for told, draw in panels])
 
 
 def _products(axes: Any, report: DeviceReport) -> None:
@@ -42,8 +48,9 @@ def _products(axes: Any, report: DeviceReport) -> None:
         if moving and dtype == "float32":
             told = f"{device}, {dtype}, from the host and back"
             draw_line(axes, [x for x, _ in moving], [y for _, y in moving], color=shade, linestyle="--", label=told)
-    log_axes(axes, unit="FLOP/s")
-    label(axes, "1. Products of two n x n matrices", "n", "operations per second")
+    log_sizes(axes)
+    log_rates(axes, "FLOP/s")
+    label(axes, "n", "operations per second")
     sides = sorted({product.side for product in report.products})
     axes.set_xticks(sides, [str(side) for side in sides])
     axes.legend(fontsize=8)
@@ -61,10 +68,11 @@ def _copies(axes: Any, report: DeviceReport) -> None:
             linestyle=line,
             label=f"{device}, {way}",
         )
-    log_axes(axes, unit="B/s")
-    label(axes, "2. Reading, writing and copying arrays", "size of the array", "bytes per second")
+    log_sizes(axes)
+    log_rates(axes, "B/s")
+    label(axes, "size of the array", "bytes per second")
     ticks = {2**2: "4 B", 2**8: "256 B", 2**14: "16 KiB", 2**20: "1 MiB", 2**26: "64 MiB", 2**30: "1 GiB"}
-    largest = max((copy.num_bytes for copy in report.copies), default=1)
+    largest = max(copy.num_bytes for copy in report.copies)
     shown = {at: text for at, text in ticks.items() if at <= largest}
     axes.set_xticks(list(shown), list(shown.values()))
     axes.legend(fontsize=8)
@@ -75,8 +83,8 @@ def _traces(axes: Any, report: DeviceReport) -> None:
         looks = [one.num_products // one.every for one in found]
         times = [one.seconds.scaled(1000) for one in found]
         draw_line(axes, looks, times, color=colour(report.devices.index(device)), label=device)
-    number = report.traces[0].num_products if report.traces else 0
-    label(axes, f"3. {number} products of 100 x 100 and tr(M Mᵀ) of each", "times that values leave the device", "ms")
+    number = report.traces[0].num_products
+    label(axes, "times that values leave the device", "ms")
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
     counts = sorted({one.num_products // one.every for one in report.traces})
@@ -89,10 +97,10 @@ def _traces(axes: Any, report: DeviceReport) -> None:
 def _overlaps(axes: Any, report: DeviceReport) -> None:
     names = ["\n".join([*found.where.split(", "), f"n = {found.side}"]) for found in report.overlaps]
     draw_bars(axes, names, {"at once": [found.speedup for found in report.overlaps]})
-    label(axes, "4. Two rows of products at once", "", "times as fast as one after the other")
+    label(axes, "", "times as fast as one after the other")
     for height, told in ((1.0, "one after the other"), (2.0, "two devices that share nothing")):
         draw_level(axes, height, told)
-    axes.set_ylim(0, max(2.4, 1.1 * max((found.speedup.greatest for found in report.overlaps), default=0.0)))
+    axes.set_ylim(0, max(2.4, 1.1 * max(found.speedup.greatest for found in report.overlaps)))
 
 
 def _grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:

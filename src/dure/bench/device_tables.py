@@ -16,14 +16,15 @@ def text_of(report: DeviceReport) -> str:
     """Return every table with its title and what it says in words."""
     parts = [
         _about(report),
-        _products(report),
-        _copies(report),
-        _accesses(report),
-        _traces(report),
-        _overlaps(report),
-        _overheads(report),
+        _products(report) if report.products else "",
+        _copies(report) if report.copies else "",
+        _accesses(report) if report.accesses else "",
+        _traces(report) if report.traces else "",
+        _overlaps(report) if report.overlaps else "",
+        _overheads(report) if report.overheads else "",
+        "\n".join(f"FAILED: {failure}" for failure in report.failures),
     ]
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def _about(report: DeviceReport) -> str:
@@ -97,10 +98,10 @@ def _accesses(report: DeviceReport) -> str:
         )
         for found in report.accesses
     ]
-    number = report.accesses[0].num_values if report.accesses else 0
+    number = report.accesses[0].num_values
     heads = ("weights of a layer", "one by one", "at once", "gain", "moves (ledger)")
     note = "A number that is written is an argument of the call, not an array: the ledger counts no move for it."
-    return titled(f"2. Reading and writing {number} parameters", table(heads, rows), note)
+    return titled(f"2. Reading and writing {number:,} parameters", table(heads, rows), note)
 
 
 def _traces(report: DeviceReport) -> str:
@@ -115,9 +116,9 @@ def _traces(report: DeviceReport) -> str:
         )
         for found in report.traces
     ]  # fmt: skip
-    number = report.traces[0].num_products if report.traces else 0
+    number = report.traces[0].num_products
     heads = ("device", "looked at", "time", "against once", "moves", "bytes")
-    return titled(f"3. {number} products of 100 x 100, tr(M M^T) of each", table(heads, rows))
+    return titled(f"3. {number:,} products of 100 x 100, tr(M M^T) of each", table(heads, rows))
 
 
 def _overlaps(report: DeviceReport) -> str:
@@ -132,7 +133,7 @@ def _overlaps(report: DeviceReport) -> str:
         for found in report.overlaps
     ]
     heads = ("at once on", "n", "one after the other", "at once", "faster")
-    number = report.overlaps[0].num_products if report.overlaps else 0
+    number = report.overlaps[0].num_products
     title = f"4. Twice {number} products of n x n, at once and one after the other on one device"
     alone = not any(" and " in found.where for found in report.overlaps)
     note = "There are no two GPUs here: one device shares itself." if alone else ""

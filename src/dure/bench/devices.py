@@ -4,8 +4,9 @@ Knows the order of measurements and their sizes; each problem is a file of its o
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from dure.bench.clock import device_clock, host_clock, is_real_gpu
@@ -14,14 +15,13 @@ from dure.bench.overhead import SIDE, Overhead, overheads
 from dure.bench.overlap import Overlap, overlap, pairs
 from dure.bench.parameters import Access, Copy, access, copies
 from dure.bench.products import Clocks, Product, ceiling, sweep
+from dure.bench.session import Session
 from dure.bench.timing import FULL, QUICK, Effort, measured
 from dure.bench.traces import NUM_PRODUCTS, Traces, traces
 from dure.device import nd
 from dure.device.context import Context, cpu
 from dure.device.library import library
 from dure.device.probe import inventory
-
-Tell = Callable[[str], None]
 
 _SMALL_SIDE = 256
 _LONG_PRODUCT_S = 0.005
@@ -62,6 +62,7 @@ class DeviceReport:
         traces: The third.
         overlaps: The fourth.
         overheads: What `nd` costs.
+        failures: What could not be measured, and why.
     """
 
     about: dict[str, Any]
@@ -71,6 +72,7 @@ class DeviceReport:
     traces: list[Traces] = field(default_factory=list)
     overlaps: list[Overlap] = field(default_factory=list)
     overheads: list[Overhead] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
     @property
     def devices(self) -> list[str]:
@@ -87,39 +89,51 @@ def present() -> list[Context]:
     return [device.context for device in inventory().devices]
 
 
-def measure(contexts: Sequence[Context], effort: DeviceEffort, tell: Tell, commit: str = "") -> DeviceReport:
-    """Measure everything on these devices.
-
-    Args:
-        contexts: The devices.
-        effort: How much.
-        tell: Called with a line before each part.
-        commit: What is measured, where it does not stand in a git checkout.
+def measure(session: Session, effort: DeviceEffort) -> DeviceReport:
+    """Measure everything; what fails is told in the report, and the rest is measured all the same.
 
     Raises:
         DeviceNotFound: A device is not on this machine.
     """
-    report = DeviceReport(described(contexts, commit))
-    for context in contexts:
-        clocks = Clocks(device_clock(context), host_clock(context))
-        if is_real_gpu(context):
-            _wake(context, clocks, effort)
-        for dtype in dtypes(context):
-            tell(f"{context}: products of {dtype} matrices")
-            report.products.extend(sweep(context, dtype, clocks, effort.each))
-        tell(f"{context}: reading and writing")
+    report = DeviceReport(described(session.contexts, session.commit))
+    for context in session.contexts:
+        session.run(str(context), _parts(context, report, effort), report.failures)
+    for pair in pairs(session.contexts):
+        where = " and ".join(map(str, dict.fromkeys(pair)))
+        session.run(where, {"products at once": partial(_overlaps, pair, report, effort)}, report.failures)
+    return report
+
+
+def _parts(context: Context, report: DeviceReport, effort: DeviceEffort) -> dict[str, Callable[[], None]]:
+    clocks = Clocks(device_clock(context), host_clock(context))
+
+    def run_products(dtype: str) -> None:
+        report.products.extend(sweep(context, dtype, clocks, effort.each))
+
+    def run_copies() -> None:
         report.copies.extend(copies(context, clocks, effort.each))
         report.accesses.extend(access(context, effort.num_values, clocks, effort.each))
-        tell(f"{context}: {effort.num_products} products, looked at")
+
+    def run_traces() -> None:
         with open(os.devnull, "w", buffering=1, encoding="utf-8") as sink:
             report.traces.extend(traces(context, effort.num_products, clocks.host, effort.each, sink))
-        tell(f"{context}: what nd adds to {library()}")
+
+    def run_overheads() -> None:
         report.overheads.extend(overheads(context, effort.side, clocks, effort.each))
-    for pair in pairs(contexts):
-        for side in sorted({_SMALL_SIDE, _long_side(report, pair[0])}):
-            tell(f"{' and '.join(map(str, dict.fromkeys(pair)))}: products of {side} x {side} at once")
-            report.overlaps.append(overlap(pair, side, host_clock(*pair), effort.each))
-    return report
+
+    waking = {"waking up": partial(_wake, context, clocks, effort)} if is_real_gpu(context) else {}
+    products = {f"products of {dtype} matrices": partial(run_products, dtype) for dtype in dtypes(context)}
+    rest = {
+        "reading and writing": run_copies,
+        f"{effort.num_products} products, looked at": run_traces,
+        f"what nd adds to {library()}": run_overheads,
+    }
+    return {**waking, **products, **rest}
+
+
+def _overlaps(pair: tuple[Context, Context], report: DeviceReport, effort: DeviceEffort) -> None:
+    for side in sorted({_SMALL_SIDE, _long_side(report, pair[0])}):
+        report.overlaps.append(overlap(pair, side, host_clock(*pair), effort.each))
 
 
 def dtypes(context: Context) -> list[str]:

@@ -5,6 +5,7 @@ Knows what a product costs in operations; takes the clocks as they are given.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 
 from dure.bench.clock import Clock
@@ -17,6 +18,7 @@ from dure.device.probe import require_device
 from dure.device.transfer import Moved
 
 _FIRST_SIDE = 16
+_LARGE_SIDE = 512
 _FULL_AFTER = 3  # sizes in a row that add nothing
 _NO_GAIN = 1.03
 _ITEM_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
@@ -32,7 +34,7 @@ class Product:
         side: Rows and columns.
         seconds: Of one product; matrices and result stay on the device.
         flops: Operations per second, 2 side^3 to a product.
-        with_moves: Seconds where both matrices come from the host and the result goes there; `None` on the host.
+        with_moves: Seconds where both matrices come from the host and the result goes there; of float32 on a GPU.
         moved: What the ledger counted for one product with moves.
     """
 
@@ -76,6 +78,24 @@ def sweep(context: Context, dtype: str, clocks: Clocks, effort: Effort) -> list[
     return found
 
 
+def peak(context: Context, dtype: str, clock: Clock, effort: Effort) -> float:
+    """Return the best rate of large products, in operations per second: what a model can be held against.
+
+    Raises:
+        DeviceNotFound: The device is not on this machine.
+    """
+    rates: list[float] = []
+    side = _LARGE_SIDE
+    while fits(side * side * _ITEM_BYTES[dtype], context, effort):
+        left, right = (_matrix(side, context, dtype) for _ in range(2))
+        seconds = measured(partial(nd.dot, left, right), clock, effort)
+        rates.append(2.0 * side**3 / seconds.median)
+        if seconds.least > effort.max_call_s or rates[-1] < _NO_GAIN * max(rates[:-1], default=0.0):
+            break
+        side *= 2
+    return max(rates, default=0.0)
+
+
 def is_full(found: Sequence[Product]) -> bool:
     """Return whether the last sizes did not raise the rate any more."""
     if len(found) <= _FULL_AFTER:
@@ -116,7 +136,7 @@ def _measured(side: int, dtype: str, context: Context, clocks: Clocks, effort: E
     left, right = (_matrix(side, context, dtype) for _ in range(2))
     seconds = measured(lambda: nd.dot(left, right), clocks.device, effort)
     flops = seconds.per_second(2.0 * side**3)
-    if context == cpu():
+    if context == cpu() or dtype != "float32":
         return Product(str(context), dtype, side, seconds, flops)
     hosts = [left.copyto(cpu()), right.copyto(cpu())]
 

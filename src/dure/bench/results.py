@@ -20,6 +20,10 @@ class Report(Protocol):
     def about(self) -> dict[str, Any]:
         """What it was measured on, see `dure.bench.machine.described`."""
 
+    @property
+    def failures(self) -> list[str]:
+        """What could not be measured, and why."""
+
 
 def save(report: Report, kind: str, folder: Path, text: str, draw: Callable[[Path], object] | None) -> list[Path]:
     """Write a report; an earlier one of the same day and machine is replaced.

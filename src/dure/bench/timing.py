@@ -21,7 +21,7 @@ class Effort:
     """How much time measuring may take.
 
     Args:
-        sample_s: A sample is as many calls as take about so long: far longer than reading the clock.
+        sample_s: A sample is as many calls as take about so long: far longer than reading the clock. 0: one call.
         point_s: Seconds for one point (one size on one device), warm-up not counted.
         min_samples: Fewest samples of a point, however long they take.
         max_samples: Most samples of a point.
@@ -80,6 +80,8 @@ def timed(work: Work, clock: Clock, num_calls: int = 1) -> float:
 def warmed_up(work: Work, clock: Clock, effort: Effort) -> int:
     """Call until it is no longer new; return how many calls make a sample."""
     timed(work, clock)  # loads code, takes memory: no measure of what follows
+    if not effort.sample_s:
+        return 1
     num_calls = 1
     while True:
         seconds = timed(work, clock, num_calls)

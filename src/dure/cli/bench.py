@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from dure.bench.results import Report
+    from dure.bench.session import Session
     from dure.device.context import Context
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -45,17 +46,43 @@ def _common(command: F) -> F:
 @_common
 def devices(names: tuple[str, ...], out: Path, quick: bool, no_plots: bool) -> None:
     """Products, copies, logs and two devices at once: the CPU against every GPU."""
-    from dure.bench.canvas import require_plots
     from dure.bench.device_plots import save_plots
     from dure.bench.device_tables import text_of
     from dure.bench.devices import FULL_EFFORT, QUICK_EFFORT, measure
 
-    contexts = _contexts(names)
-    if not no_plots:
-        require_plots()
-    report = measure(contexts, QUICK_EFFORT if quick else FULL_EFFORT, _tell)
+    session = _session(names, no_plots=no_plots)
+    report = measure(session, QUICK_EFFORT if quick else FULL_EFFORT)
     draw = None if no_plots else lambda path: save_plots(report, path)
     _show(report, "devices-quick" if quick else "devices", out, text_of(report), draw)
+
+
+@bench.command()
+@_common
+@click.option("--model", default="all-MiniLM-L6-v2", show_default=True, help="Name or folder of a model.")
+@click.option("--docs", "num_texts", type=click.IntRange(min=1), help="Different sentences, at most.  [default: 10000]")
+def encode(names: tuple[str, ...], out: Path, quick: bool, no_plots: bool, model: str, num_texts: int | None) -> None:
+    """The tutorial's job, batch sizes and settings: sentences to embeddings on every device."""
+    from dataclasses import replace
+
+    from dure.bench.encode import FULL_EFFORT, QUICK_EFFORT, measure
+    from dure.bench.encode_plots import save_plots
+    from dure.bench.encode_tables import text_of
+
+    session = _session(names, no_plots=no_plots)
+    effort = QUICK_EFFORT if quick else FULL_EFFORT
+    report = measure(session, model, effort if num_texts is None else replace(effort, num_texts=num_texts))
+    draw = None if no_plots else lambda path: save_plots(report, path)
+    _show(report, "encode-quick" if quick else "encode", out, text_of(report), draw)
+
+
+def _session(names: Sequence[str], *, no_plots: bool) -> "Session":
+    from dure.bench.canvas import require_plots
+    from dure.bench.session import Session
+
+    session = Session(_contexts(names), lambda line: click.echo(line, err=True))
+    if not no_plots:
+        require_plots()
+    return session
 
 
 def _contexts(names: Sequence[str]) -> "list[Context]":
@@ -75,7 +102,5 @@ def _show(report: "Report", kind: str, out: Path, text: str, draw: Callable[[Pat
     click.echo(text)
     paths = save(report, kind, out, text, draw)
     click.echo(f"\nSaved: {', '.join(map(str, paths))}")
-
-
-def _tell(line: str) -> None:
-    click.echo(line, err=True)
+    if report.failures:
+        click.get_current_context().exit(1)

@@ -9,6 +9,7 @@ from dure.bench import results
 from dure.bench.device_plots import save_plots
 from dure.bench.device_tables import text_of
 from dure.bench.devices import DeviceEffort, DeviceReport, dtypes, measure, present
+from dure.bench.session import Session
 from dure.device.context import cpu, gpu
 from dure.device.simulated import simulated_gpus
 from tests.unit.bench.conftest import LEAST
@@ -19,10 +20,11 @@ EFFORT = DeviceEffort(each=LEAST, num_products=10, num_values=3, side=8, wake_s=
 @pytest.fixture(scope="module")
 def report() -> DeviceReport:
     with simulated_gpus(2):
-        return measure(present(), EFFORT, lambda _: None)
+        return measure(Session(present(), lambda _: None), EFFORT)
 
 
 def test_every_device_is_in_every_problem(report: DeviceReport) -> None:
+    assert report.failures == []
     assert report.devices == ["cpu(0)", "gpu(0)", "gpu(1)"]
     for found in (report.products, report.copies, report.accesses, report.traces, report.overheads):
         assert list(dict.fromkeys(one.device for one in found)) == report.devices
@@ -54,7 +56,7 @@ def test_a_report_becomes_three_files(report: DeviceReport, tmp_path: Path) -> N
 def test_without_pytorch_numpy_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DURE_ARRAY_LIBRARY", "numpy")
     with simulated_gpus(1):
-        found = measure([cpu(), gpu(0)], EFFORT, lambda _: None)
+        found = measure(Session([cpu(), gpu(0)], lambda _: None), EFFORT)
         assert dtypes(gpu(0)) == ["float32"]
     assert found.about["array_library"] == "numpy"
     assert found.about["torch"] == {}

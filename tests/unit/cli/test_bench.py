@@ -11,7 +11,7 @@ def bench(*arguments: str) -> Result:
     return CliRunner().invoke(cli, ["bench", *arguments])
 
 
-@pytest.mark.parametrize("command", ["devices"])
+@pytest.mark.parametrize("command", ["devices", "encode"])
 def test_a_device_that_is_not_there_is_refused_before_anything_is_measured(command: str, tmp_path: Path) -> None:
     result = bench(command, "--device", "cpu", "--device", "gpu:97", "--no-plots", "--out", str(tmp_path / "out"))
     assert result.exit_code == 1
@@ -19,7 +19,7 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_measured(comma
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("command", ["devices"])
+@pytest.mark.parametrize("command", ["devices", "encode"])
 def test_without_matplotlib_the_extra_is_named(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = bench(command, "--device", "cpu", "--quick")
