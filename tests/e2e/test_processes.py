@@ -93,7 +93,7 @@ def interrupt(folder: Path, moment_s: float, times: int = 1) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("times", "limit_s"), [(1, 14), (2, 4)])
-def test_ctrl_c_while_a_method_hangs(tmp_path: Path, times: int, limit_s: float) -> None:
+def test_an_interrupt_while_a_method_hangs(tmp_path: Path, times: int, limit_s: float) -> None:
     source = HUNG.replace("flow.start()\nflow.post('/', 'x')", "with flow:\n    flow.post('/', 'x')")
     with program(tmp_path, source, "sleep") as running:
         running.wait_for("hangs by sleep")
