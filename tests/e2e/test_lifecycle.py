@@ -1,5 +1,6 @@
 """Starting, closing and starting again: nothing leaks, and what is on its way is answered."""
 
+import io
 import os
 import socket
 import sys
@@ -209,3 +210,31 @@ def test_a_flow_started_in_a_thread_that_ends() -> None:
 def test_a_flow_without_executors_gives_back_what_it_got() -> None:
     with Flow() as flow:
         assert flow.post("/", ["a", "b"]).texts == ["a", "b"]
+
+
+class Talking(Executor):
+    @requests(on="/say")
+    def say(self, docs: DocumentArray, **kwargs: Any) -> None:
+        sys.stdout.write("말하다 🎤 " * 20_000 + "\n")
+        docs[0].tags["pid"] = os.getpid()
+
+    @requests(on="/die")
+    def die(self, docs: DocumentArray, **kwargs: Any) -> None:
+        os._exit(1)
+
+
+@pytest.mark.parametrize("how", ["text only", "ascii", "closed", "none"])
+def test_whatever_has_become_of_standard_output(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = io.StringIO()
+    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    closed = io.StringIO()
+    closed.close()
+    outputs: dict[str, Any] = {"text only": text, "ascii": ascii_only, "closed": closed, "none": None}
+    monkeypatch.setattr(sys, "stdout", outputs[how])
+    with Flow().add(uses=Talking, timeout_ready_s=20) as flow:
+        first = flow.post("/say", "x")[0].tags["pid"]
+        flow.post("/die", "x", continue_on_error=True)
+        assert flow.post("/say", "x")[0].tags["pid"] != first, "nobody watches the worker any more"
+    written = {"text only": text.getvalue(), "ascii": ascii_only.buffer.getvalue().decode()}
+    if how in written:
+        assert written[how].count("말하다 🎤") == 40_000

@@ -4,6 +4,7 @@ Never forks the running interpreter (CUDA does not survive that): the child is a
 child does.
 """
 
+import codecs
 import contextlib
 import os
 import signal
@@ -37,6 +38,7 @@ class ChildProcess:
     def __init__(self, module: str, assignment: Any, env: dict[str, str]) -> None:
         self.control, theirs = Control.pair()
         self._tail = bytearray()
+        self._decoders = [codecs.getincrementaldecoder("utf-8")(errors="replace") for _ in ("stderr", "stdout")]
         self._group_ended = False
         try:
             self._process = subprocess.Popen(
@@ -87,7 +89,8 @@ class ChildProcess:
             return False
         self._tail += data
         del self._tail[:-_TAIL_BYTES]
-        _write(sys.stdout if stream is self._process.stdout else sys.stderr, data)
+        is_stdout = stream is self._process.stdout
+        _write(sys.stdout if is_stdout else sys.stderr, data, self._decoders[is_stdout])
         return True
 
     def drain(self) -> None:
@@ -137,7 +140,7 @@ class ChildProcess:
             stream.close()
 
 
-def _write(target: Any, data: bytes) -> None:
+def _write(target: Any, data: bytes, decoder: codecs.IncrementalDecoder) -> None:
     # Whoever replaced sys.stdout may have closed it, or given it no bytes (a notebook); a child's output is not worth
     # the parent's life.
     with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -145,5 +148,5 @@ def _write(target: Any, data: bytes) -> None:
             target.flush()
             target.buffer.write(data)
         else:
-            target.write(data.decode(errors="replace"))
+            target.write(decoder.decode(data))
         target.flush()
