@@ -25,8 +25,8 @@ class ReplicaMetrics(Struct, frozen=True, kw_only=True):
     transfers: Transfers
 
     def __str__(self) -> str:
-        figures = f"{self.num_calls} calls for {self.num_requests} requests of {self.num_documents} documents"
-        return f"{figures}, {self.compute_s:.3f} s in methods\n{self.transfers}"
+        figures = f"calls: {self.num_calls}, requests: {self.num_requests}, documents: {self.num_documents}"
+        return f"{figures}, in methods: {self.compute_s:.3f} s\n{self.transfers}"
 
 
 class Counters:

@@ -44,6 +44,6 @@ def test_printing_gives_a_table() -> None:
     counters = Counters(ledger)
     counters.num_calls, counters.num_requests, counters.num_documents = 1, 3, 96
     first, head, row, _ = str(counters.read()).splitlines()
-    assert first == "1 calls for 3 requests of 96 documents, 0.000 s in methods"
+    assert first == "calls: 1, requests: 3, documents: 96, in methods: 0.000 s"
     assert head.split() == ["from", "to", "moves", "bytes", "seconds", "where"]
     assert row.split()[:4] == ["cpu(0)", "gpu(0)", "1", "1,234"]
