@@ -133,6 +133,17 @@ def test_nobody_there(kind: str) -> None:
         caller.post("/same", "x")
 
 
+def test_a_failed_connection_leaves_no_thread() -> None:
+    before = threading.active_count()
+    for _ in range(3):
+        with opened("grpc", port=1) as caller, pytest.raises(ConnectionLost):
+            caller.post("/same", "x")
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= before
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_few_in_flight(flow: Flow, kind: str) -> None:
     with opened(kind, flow.port, max_in_flight=1, max_in_flight_bytes=1) as caller:

@@ -85,6 +85,7 @@ class GrpcChannel:
         threading.Thread(target=self._read, daemon=True).start()
         self._limit = _limit(self._call.initial_metadata())
         if not self._call.is_active():
+            self.close()
             self.receive()  # raises why
 
     def call(self, number: int, target: Target, documents: DocumentArray) -> int:
