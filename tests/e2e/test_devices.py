@@ -315,12 +315,19 @@ def test_calls_beside_a_lost_one_end_with_the_process() -> None:
         assert len(failed) == 1
 
 
-def test_a_real_gpu_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DURE_SIMULATE_GPUS", "DURE_ARRAY_LIBRARY"):
-        monkeypatch.setenv(name, "")
-    if why := why_no_gpu():
-        pytest.skip(why)
+@pytest.fixture
+def real_gpu() -> Iterator[None]:
+    # A patch of its own, undone before the simulation around it ends: undone after it, it would bring it back.
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("DURE_SIMULATE_GPUS", "DURE_ARRAY_LIBRARY"):
+            patch.setenv(name, "")
+        if why := why_no_gpu():
+            pytest.skip(why)
+        yield
 
+
+@pytest.mark.usefixtures("real_gpu")
+def test_a_real_gpu_that_is_lost() -> None:
     class Real(Probe):
         @requests(on="/lose")
         def lose_really(self, docs: DocumentArray, **kwargs: Any) -> None:
