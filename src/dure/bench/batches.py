@@ -4,7 +4,7 @@ Knows when more adds nothing, and what running out of memory looks like.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
@@ -16,7 +16,6 @@ from dure.bench.tokenizing import IN_LINE, Source, source
 from dure.bench.tutorial import BATCH_SIZE
 from dure.deps import require
 
-MAX_BATCH_SIZE = 8192
 _NO_GAIN = 1.03
 _FULL_AFTER = 2
 _FEW = 8  # texts that tell about how fast a device is
@@ -49,15 +48,24 @@ class Sweep:
     ended: str
 
 
-def sweep(encoding: Encoding, dtype: str, effort: Effort) -> Sweep:
-    """Double the batch until it adds nothing, does not fit, or the time is up; half precision begins with 32."""
+def sweep(encoding: Encoding, setting: Setting, sizes: Sequence[int], effort: Effort) -> Sweep:
+    """Make the batch larger until that adds nothing, it does not fit, or the time is up.
+
+    Args:
+        encoding: Model and device.
+        setting: All else.
+        sizes: Texts of a batch, growing.
+        effort: How long.
+    """
     points: list[BatchPoint] = []
     end = monotonic() + effort.sweep_s
-    docs_per_s, size = 0.0, 1 if dtype == "float32" else BATCH_SIZE
+    docs_per_s = 0.0
     with source(IN_LINE, encoding.model.tokenizer_path, encoding.model.max_length) as tokens:
-        while size <= MAX_BATCH_SIZE:
+        for size in sizes:
+            if monotonic() > end:
+                return Sweep(points, "the time was up")
             try:
-                points.append(_measured(encoding, Setting(size, dtype), tokens, docs_per_s, effort))
+                points.append(_measured(encoding, replace(setting, batch_size=size), tokens, docs_per_s, effort))
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
@@ -65,10 +73,7 @@ def sweep(encoding: Encoding, dtype: str, effort: Effort) -> Sweep:
                 return Sweep(points, f"batches of {size} do not fit into the memory")
             if is_full(points):
                 return Sweep(points, "larger batches add nothing")
-            if monotonic() > end:
-                return Sweep(points, "the time was up")
             docs_per_s = points[-1].passes.docs_per_s.median
-            size *= 2
     return Sweep(points, "no larger batches were asked for")
 
 

@@ -8,7 +8,7 @@ from dure.bench.encoding import Pass
 from dure.bench.flow_job import OWN, TUTORIAL, Job
 from dure.bench.plain_model import STAGES
 from dure.bench.settings import SettingPoint
-from dure.bench.table import rate, size, table, titled, within
+from dure.bench.table import rate, seconds, size, table, titled, within
 from dure.bench.timing import Spread
 from dure.device.context import cpu
 
@@ -34,7 +34,7 @@ def _about(report: EncodeReport) -> str:
             f" {texts['mean_tokens']:.0f} tokens on average, {texts['most_tokens']} at most."
         )
     told.append("Medians; the least and the greatest sample beside them. Warm-up is not counted.")
-    simulated = [d["device"] for d in about["devices"] if d["simulated"]]
+    simulated = _simulated(report)
     if simulated:
         told.append(f"{' and '.join(simulated)}: simulated in host memory; the times are the host's.")
     return titled("Encoding sentences", table(("device", "name", "driver"), rows), "", *told)
@@ -54,7 +54,7 @@ def _ratios(report: EncodeReport) -> Iterator[str]:
     by_place = {(job.device, job.way): job.docs_per_s.median for job in report.jobs}
     devices = list(dict.fromkeys(job.device for job in report.jobs))
     base = _HOST if _HOST in devices else devices[0]
-    for device in (device for device in devices if device != base):
+    for device in (device for device in devices if device not in (base, *_simulated(report))):
         pairs = [(way, by_place[device, way] / by_place[base, way]) for way in (OWN, TUTORIAL)]
         told = ", ".join(f"{ratio:.1f} x ({way})" for way, ratio in pairs)
         theirs = _TUTORIALS_STEPS["cuda"] / _TUTORIALS_STEPS["cpu"]
@@ -104,17 +104,26 @@ def _settings(report: EncodeReport) -> Iterator[str]:
 def _bare(report: EncodeReport) -> str:
     if not report.bare:
         return ""
-    heads = ("device", "way", "docs/s", "steps/s", "against the loop")
-    rows = [(job.device, *_job_cells(job)) for job in report.bare]
+    heads = ("device", "way", "docs/s", "steps/s", "against the loop", "moves (ledger)", "bytes", "seconds")
+    rows = [(job.device, *_job_cells(job), *_moved_cells(job)) for job in report.bare]
     return titled("4. SentenceEncoder without a Flow beside the loop with the same batches", table(heads, rows))
 
 
 def _left_out(report: EncodeReport) -> str:
-    return "\n".join([*report.notes, *(f"FAILED: {failure}" for failure in report.failures)])
+    return "\n".join(f"FAILED: {failure}" for failure in report.failures)
+
+
+def _simulated(report: EncodeReport) -> list[str]:
+    return [told["device"] for told in report.about["devices"] if told["simulated"]]
 
 
 def _job_cells(job: Job) -> tuple[str, ...]:
     return job.way, within(job.docs_per_s, "docs/s"), f"{job.steps_per_s.median:,.1f}", _times(job.against_loop)
+
+
+def _moved_cells(job: Job) -> tuple[str, ...]:
+    moved = job.moved
+    return ("", "", "") if moved is None else (f"{moved.num_moves:,}", size(moved.num_bytes), seconds(moved.seconds))
 
 
 def _pass_cells(passes: Pass, peak: float) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ Runs in a worker. Written as the tutorial "Executors on GPU" (Jina, 2021) has it
 from typing import TYPE_CHECKING, Any
 
 from dure.deps import require
+from dure.device.library import torch_device
 from dure.executor.base import Executor
 from dure.executor.endpoints import requests
 
@@ -20,10 +21,11 @@ class TutorialEncoder(Executor):
 
     Args:
         model: A folder with a model in the sentence-transformers format.
-        device: PyTorch's name of the device.
+        device: Where the model lives: `cpu`, `cuda:1`.
         **kwargs: Those of `Executor`.
 
     Raises:
+        DeviceNotFound: The device does not exist, or PyTorch cannot use it.
         MissingDependency: The extra `models` is not installed.
     """
 
@@ -31,8 +33,9 @@ class TutorialEncoder(Executor):
         super().__init__(**kwargs)
         self._torch = require("torch", "models")
         library = require("sentence_transformers", "models")
-        self.model = library.SentenceTransformer(model, device=device, local_files_only=True)
-        self.model.to(device).float()  # weights that were stored in half precision are to give the same work
+        name = torch_device(device)
+        self.model = library.SentenceTransformer(model, device=name, local_files_only=True)
+        self.model.to(name).float()  # weights that were stored in half precision are to give the same work
 
     @requests(on="/encode")
     def encode(self, docs: "DocumentArray", **_: Any) -> None:

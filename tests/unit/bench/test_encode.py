@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dure.bench import results
+from dure.bench import encode, results
 from dure.bench.batches import BatchPoint
 from dure.bench.encode import QUICK_EFFORT, EncodeReport, measure, shuffled
 from dure.bench.encode_plots import save_plots
@@ -19,10 +19,17 @@ from dure.bench.timing import Effort, Spread
 from dure.device.context import gpu
 from dure.device.simulated import simulated_gpus
 from dure.errors import ModelNotFound
-from tests.tiny_model import write_tiny_model
+from tests.tiny_model import HIDDEN_SIZE, write_tiny_model
 
 pytest.importorskip("transformers", reason="the extra `models` is not installed")
 
+PARTS = (
+    "the best product",
+    "batch sizes",
+    "the tutorial's job in a Flow",
+    "SentenceEncoder beside the loop",
+    "settings",
+)
 EFFORT = replace(
     QUICK_EFFORT, num_texts=40, pass_s=0.001, passes=Effort(0.0, 0.0, min_samples=2, max_samples=2, sweep_s=0.3)
 )
@@ -31,20 +38,25 @@ EFFORT = replace(
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> EncodeReport:
     folder = write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
-    with simulated_gpus(1):
+    with simulated_gpus(1), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encode, "flow_jobs", lambda *_: [])  # processes take long to start: see tests/e2e
         return measure(Session([gpu(0)], lambda _: None), str(folder), EFFORT)
 
 
-def test_a_simulated_gpu_is_measured_but_for_the_flow(report: EncodeReport) -> None:
+def test_every_part_is_measured(report: EncodeReport) -> None:
     assert report.failures == []
-    assert report.notes == [
-        "gpu(0): left out, it is simulated: the tutorial's job in a Flow, SentenceEncoder beside the loop."
-    ]
     assert report.model["name"] == "tiny"
     assert report.texts["count"] == 40
-    assert [point.batch_size for point in report.points][:2] == [1, 2]
+    assert [point.batch_size for point in report.points] == [8, 32]
     assert report.settings
-    assert report.jobs == report.bare == []
+    assert {job.device for job in report.bare} == {"gpu(0)"}
+
+
+def test_what_dures_encoder_moves_is_in_the_ledger(report: EncodeReport) -> None:
+    loop, own = report.bare[:2]
+    assert loop.moved is None
+    assert own.moved is not None
+    assert own.moved.num_bytes >= own.num_texts * HIDDEN_SIZE * 4  # the embeddings, and the tokens before
 
 
 def test_sentences_are_the_same_each_time_and_in_no_order() -> None:
@@ -65,9 +77,7 @@ def test_what_there_is_no_time_for_is_told(tmp_path: Path) -> None:
     with simulated_gpus(1):
         found = measure(session, str(folder), EFFORT)
         paths = results.save(found, "encode", tmp_path, text_of(found), lambda path: save_plots(found, path))
-    assert found.failures == [
-        f"gpu(0): {part}: left out, the time was up." for part in ("the best product", "batch sizes", "settings")
-    ]
+    assert found.failures == [f"gpu(0): {part}: left out, the time was up." for part in PARTS]
     assert "FAILED: gpu(0): settings" in paths[1].read_text(encoding="utf-8")
 
 
@@ -96,8 +106,10 @@ def with_real_gpu(report: EncodeReport) -> EncodeReport:
         BatchPoint("gpu(0)", "float16", size, Pass(64, Spread.of([100.0 * size]), 1e12, 0.5, stages), 2**29)
         for size in (1, 2, 4)
     ]
+    devices = [{"device": name, "name": "made up", "driver": "1", "simulated": False} for name in ("cpu(0)", "gpu(0)")]
     return replace(
         report,
+        about={**report.about, "devices": devices},
         points=[*report.points, *points],
         ended={**report.ended, "gpu(0) float16": "larger batches add nothing"},
         peaks={**report.peaks, "gpu(0) float16": 1e14},

@@ -127,12 +127,11 @@ def test_what_a_pass_came_to(encoding: Encoding, sources: dict[str, Source]) -> 
     assert sorted_ones.told([3.0]).flops == pytest.approx(told.flops)
 
 
-def test_batches_grow_up_to_the_largest(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "MAX_BATCH_SIZE", 64)
+def test_batches_grow_up_to_the_largest(folder: Path) -> None:
     clocks = Clocks(around=TickingClock(), host=TickingClock(0.1), device=TickingClock(0.1))
     encoding = Encoding(cpu(), PlainModel(folder, "cpu"), TEXTS, clocks, pass_s=1.0)
-    found = batches.sweep(encoding, "float32", PASSES)
-    assert [point.batch_size for point in found.points] == [1, 2, 4, 8, 16, 32, 64]
+    found = batches.sweep(encoding, Setting(32), [1, 8, 64], PASSES)
+    assert [point.batch_size for point in found.points] == [1, 8, 64]
     assert found.ended == "no larger batches were asked for"
     # A pass takes a second whatever it holds: its texts are its rate.
     assert all(point.passes.docs_per_s.median == point.passes.num_texts for point in found.points)
@@ -148,7 +147,7 @@ class _Full(PlainModel):
 
 def test_batches_end_where_memory_does(folder: Path) -> None:
     encoding = Encoding(cpu(), _Full(folder, "cpu"), TEXTS, Clocks.of(cpu()), pass_s=0.001)
-    found = batches.sweep(encoding, "float32", PASSES)
+    found = batches.sweep(encoding, Setting(32), [1, 2, 4, 8, 16], PASSES)
     assert [point.batch_size for point in found.points] == [1, 2, 4]
     assert found.ended == "batches of 8 do not fit into the memory"
     assert not is_out_of_memory(RuntimeError("CUDA error: device-side assert triggered"))
