@@ -138,6 +138,18 @@ def test_of_concurrent_calls_all_are_reported(tmp_path: Path) -> None:
     assert Counter(begun(tmp_path)).most_common(1)[0][1] == 1
 
 
+@pytest.mark.parametrize("kind", [Fragile, FragileAsync])
+def test_a_worker_that_is_told_to_end_loses_nothing(tmp_path: Path, kind: type[Fragile]) -> None:
+    with Flow().add(uses=kind, name="frail", uses_with={"folder": str(tmp_path)}, timeout_ready_s=20) as flow:
+        done: list[str] = []
+        for results in flow.stream("/work", numbered, request_size=1):
+            done += results.texts
+            if len(done) in (10, 40):
+                os.kill(flow.pids()["frail"], signal.SIGTERM)
+    assert done == [str(i) for i in range(COUNT)]
+    assert Counter(begun(tmp_path)).most_common(1)[0][1] == 1, "a request was begun twice"
+
+
 def test_another_replica_goes_on_meanwhile(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"uses_with": {"folder": str(tmp_path)}, "timeout_ready_s": 20}
     with Flow().add(uses=Fragile, name="frail", replicas=2, **settings) as flow:

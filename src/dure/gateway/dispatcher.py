@@ -63,7 +63,7 @@ class Dispatcher:
                 self._lost(replica)
                 self._reattach(address)
 
-        replica = Replica(ready, self._free, lost)
+        replica = Replica(ready, self._free, self._leave, lost)
         loop = asyncio.get_running_loop()
         await loop.create_unix_connection(lambda: replica.connection, address)
 
@@ -126,15 +126,19 @@ class Dispatcher:
                 found = replica if not replica.mixed or replica.takes(job) else found
         return found
 
-    def _lost(self, replica: Replica) -> None:
+    def _leave(self, replica: Replica, waiting: list[Job]) -> None:
         self._replicas.remove(replica)
         self._on_change()
-        begun, waiting = replica.abandon()
         self._queue.extendleft(reversed(waiting))
+        self._pump()
+
+    def _lost(self, replica: Replica) -> None:
+        begun, waiting = replica.abandon()
+        if replica in self._replicas:
+            self._leave(replica, waiting)
         error = WorkerCrashed(
             f"the worker of {self.name} died while it held this request; whether it had any effect is unknown."
             " It is not sent again by itself; send it again if that is safe."
         )
         for job in begun:
             job.finish(error)
-        self._pump()

@@ -19,6 +19,7 @@ from dure.transport.messages import (
     BatchCall,
     BatchReply,
     Item,
+    Leave,
     Part,
     WorkerHello,
     check_version,
@@ -39,6 +40,7 @@ class Replica:
     Args:
         on_ready: Called with this replica once the worker has said what it answers.
         on_free: Called with this replica whenever a slot became free.
+        on_leave: Called once with this replica and the requests that it never began, if its worker ends in order.
         on_lost: Called with this replica once when the connection is gone.
     """
 
@@ -46,6 +48,7 @@ class Replica:
         self,
         on_ready: Callable[["Replica"], None],
         on_free: Callable[["Replica"], None],
+        on_leave: Callable[["Replica", list[Job]], None],
         on_lost: Callable[["Replica"], None],
     ) -> None:
         self.hello: WorkerHello | None = None
@@ -56,8 +59,8 @@ class Replica:
         self._answered_s = 0.0
         self._busy = False
         self.in_flight: dict[int, list[Job]] = {}
-        self._last_begun: int | None = None
-        self._on_ready, self._on_free, self._on_lost = on_ready, on_free, on_lost
+        self._leaving = False
+        self._on_ready, self._on_free, self._on_leave, self._on_lost = on_ready, on_free, on_leave, on_lost
         self._last = 0
         self.connection = Connection(_MAX_FRAME_BYTES, self._on_frame, self._on_closed)
 
@@ -84,9 +87,9 @@ class Replica:
         begun: list[Job] = []
         waiting: list[Job] = []
         in_order = [number for number, jobs in self.in_flight.items() if not self._concurrent(jobs[0])]
-        last = self._last_begun if self._last_begun is not None else next(iter(in_order), 0)
+        oldest = next(iter(in_order), 0)
         for number, jobs in self.in_flight.items():
-            (waiting if number in in_order and number != last else begun).extend(jobs)
+            (waiting if number in in_order and number != oldest else begun).extend(jobs)
         self.in_flight.clear()
         return begun, waiting
 
@@ -110,8 +113,7 @@ class Replica:
                 if not job.withdrawn:
                     job.on_part(Answer(rows, frame.body))
         elif frame.kind is Kind.LEAVE:
-            self.slots = 0
-            self._last_begun = frame.id
+            self._leave(decode(Leave, frame.header).begun)
         elif frame.kind is Kind.HELLO:
             try:
                 hello = decode(WorkerHello, frame.header)
@@ -125,10 +127,20 @@ class Replica:
             self.mixed = any(info.concurrent for info in hello.endpoints.values())
             self._on_ready(self)
 
+    def _leave(self, begun: list[int]) -> None:
+        self.slots, self._leaving = 0, True
+        left = [number for number in self.in_flight if number not in begun]
+        self._on_leave(self, [job for number in left for job in self.in_flight.pop(number)])
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._leaving and not self.in_flight:
+            self.connection.close()
+
     def _pace(self) -> None:
         # While calls are short, more of them wait in the worker's socket: then not every one wakes two processes.
         now = monotonic()
-        if self._busy and self.hello is not None and not self.mixed and self._last_begun is None:
+        if self._busy and self.hello is not None and not self.mixed and not self._leaving:
             self._call_s += (now - self._answered_s - self._call_s) / 8
             self.slots = _SLOTS_SHORT if self._call_s < _SHORT_CALL_S else self.hello.slots
         self._busy, self._answered_s = bool(self.in_flight), now
@@ -151,6 +163,7 @@ class Replica:
                 at += outcome.size
                 job.finish(_error(data) if outcome.failed else Answer(outcome.rows, data, outcome.result))
         self._on_free(self)
+        self._hang_up()
 
     def _on_closed(self, connection: Connection) -> None:
         self._on_lost(self)

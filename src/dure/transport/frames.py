@@ -33,7 +33,7 @@ class Kind(IntEnum):
     """Make no more parts of this answer for now: who asked for it reads them slowly."""
     GO_ON = 9
     LEAVE = 10
-    """From a worker that ends: of the calls that are begun one after the other, none after this one is begun."""
+    """From a worker that ends: of the calls it was sent, only those named in the header are begun, or ever will be."""
 
 
 _KINDS = {int(kind): kind for kind in Kind if kind is not Kind.TOO_LARGE}

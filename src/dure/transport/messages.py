@@ -113,10 +113,16 @@ class Part(msgspec.Struct, array_like=True, frozen=True):
     rows: int
 
 
+class Leave(msgspec.Struct, array_like=True, frozen=True):
+    """Worker to gateway: it ends. Numbers of the calls that are begun and not answered; the others never will be."""
+
+    begun: list[int]
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[type[msgspec.Struct], msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(kind)
-    for kind in (WorkerHello, GatewayHello, Call, Reply, BatchCall, BatchReply, Part)
+    for kind in (WorkerHello, GatewayHello, Call, Reply, BatchCall, BatchReply, Part, Leave)
 }
 
 

@@ -19,6 +19,7 @@ from dure.transport.messages import (
     BatchCall,
     BatchReply,
     EndpointInfo,
+    Leave,
     Outcome,
     Part,
     WorkerHello,
@@ -79,11 +80,13 @@ class WorkerServer:
         return Connection(_MAX_FRAME_BYTES, self._on_frame, self._on_closed, self._on_opened)
 
     async def drain(self) -> None:
-        """Wait until every call that has arrived is answered, unless a device is lost; then close the connections."""
+        """Wait until every call that has arrived is answered, unless a device is lost; then take leave.
+
+        The gateways hang up when they have read that; a call that one of them sent meanwhile is sent elsewhere.
+        """
         if not self._leaving:
             await self._idle.wait()
-        for connection in list(self._connections):
-            connection.close()
+            self._leave()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_S):
                 await self._alone.wait()
@@ -159,20 +162,20 @@ class WorkerServer:
                     await held.wait()
 
     def _answer(self, connection: Connection, number: int, answers: list[Answer]) -> None:
-        if self._runner.lost and not self._leaving:
-            self._leave(number)
         bodies: Buffers = [piece for _, pieces in answers for piece in pieces]
         try:
             connection.send(Kind.REPLY, number, encode(BatchReply([outcome for outcome, _ in answers])), bodies)
         except TooLarge as error:
             _fail(connection, number, len(answers), error)
+        if self._runner.lost and not self._leaving:
+            self._leave()
+            self._on_lost()
 
-    def _leave(self, number: int) -> None:
-        # Said before the answer, which frees a slot. What has come and is not begun goes to another replica.
+    def _leave(self) -> None:
         self._leaving = True
         for connection in self._connections:
-            connection.send(Kind.LEAVE, number, b"", [])
-        self._on_lost()
+            begun = [number for asker, number in self._tasks if asker is connection]
+            connection.send(Kind.LEAVE, 0, encode(Leave(begun)), [])
 
 
 def _concurrent(endpoint: Endpoint) -> bool:
