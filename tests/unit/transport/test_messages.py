@@ -14,6 +14,7 @@ from dure.transport.messages import (
     EndpointInfo,
     GatewayHello,
     Item,
+    Leave,
     Outcome,
     Part,
     Reply,
@@ -32,6 +33,7 @@ ALL = [
     BatchCall("/x", b"", stream=False, items=[Item("columns", 3, [10, 20])]),
     BatchReply([Outcome(failed=False, rows=3, size=10, result=b""), Outcome(failed=True, rows=0, size=5, result=b"")]),
     Part(3),
+    Leave([1, 2]),
 ]
 
 
