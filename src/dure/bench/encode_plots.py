@@ -1,6 +1,7 @@
 """What was measured of the encoding of sentences, as a page of four panels."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from dure.bench.canvas import (
 from dure.bench.encode import EncodeReport
 from dure.bench.flow_job import OWN, TUTORIAL
 from dure.bench.plain_model import STAGES
+from dure.bench.timing import Spread
 
 _FAR_APART = 20.0  # from here on, the lower bars could not be seen on a scale from 0
 _LINES = {"float32": "-", "float16": "--", "bfloat16": ":"}
@@ -52,12 +54,7 @@ def _jobs(axes: Any, report: EncodeReport) -> None:
     ways = [way for way in dict.fromkeys(job.way for job in report.jobs) if way not in (TUTORIAL, OWN)]
     draw_bars(axes, devices, {way: [found[device, way] for device in devices] for way in (TUTORIAL, OWN, *ways)})
     label(axes, "", "docs/s")
-    least, greatest = min(one.least for one in found.values()), max(one.greatest for one in found.values())
-    if greatest > _FAR_APART * least:
-        axes.set_ylim(10 ** math.floor(math.log10(least)), 6 * greatest)
-        log_rates(axes, "")
-    else:
-        axes.set_ylim(0, 1.3 * greatest)
+    _scale(axes, list(found.values()), room=1.3)
     axes.legend(fontsize=8, loc="upper left")
 
 
@@ -69,11 +66,21 @@ def _batches(axes: Any, report: EncodeReport) -> None:
         shade = colour(report.devices.index(device))
         draw_line(axes, sizes, rates, color=shade, linestyle=_LINES[dtype], label=place)
     log_sizes(axes)
-    log_rates(axes, "")
+    _scale(axes, [point.passes.docs_per_s for point in report.points], room=1.1)
     label(axes, "texts of a batch", "docs/s")
     sizes = sorted({point.batch_size for point in report.points})
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.legend(fontsize=8)
+
+
+def _scale(axes: Any, rates: Sequence[Spread], *, room: float) -> None:
+    """Start at 0 where all of it can be seen from there; leave so many times the greatest for the legend."""
+    least, greatest = min(one.least for one in rates), max(one.greatest for one in rates)
+    if greatest > _FAR_APART * least:
+        axes.set_ylim(10 ** math.floor(math.log10(least)), 6 * greatest)
+        log_rates(axes, "")
+    else:
+        axes.set_ylim(0, room * greatest)
 
 
 def _stages(axes: Any, report: EncodeReport) -> None:
