@@ -10,6 +10,7 @@ process, `from_wire` where it arrives, so the caller catches the class that was 
     │  ├─ EndpointNotFound 404
     │  └─ TooLarge 413
     ├─ OverloadError 503
+    │  ├─ QueueFull 503              too much is waiting; carries after how many seconds to try again
     │  └─ ReplicaUnavailable 503     nobody is left to do the work
     ├─ DeadlineExceeded 504
     ├─ Cancelled 499                 the caller went away
@@ -88,6 +89,21 @@ class OverloadError(DureError):
     http_status = 503
     grpc_status = "UNAVAILABLE"
     retryable = True
+
+
+class QueueFull(OverloadError):
+    """More is waiting than can be served in time.
+
+    Args:
+        message: What is full.
+        retry_after_s: Seconds after which it is worth trying again, by the rate at which the queue drains.
+    """
+
+    code = "queue_full"
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class ReplicaUnavailable(OverloadError):

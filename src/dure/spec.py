@@ -5,6 +5,7 @@ Knows the shape of the settings, not what they do.
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar, get_args
 
@@ -15,16 +16,66 @@ from dure.errors import SpecError
 
 T = TypeVar("T", bound=Struct)
 
+COSTS = ("rows", "bytes", "tokens")
+"""What a document may cost, by name."""
+
+COST_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+"""How the name of a function that tells costs is written."""
+
+MAX_PRIORITY = 100
+"""Of a request; the least is as far below 0."""
+
 GATEWAY = "gateway"
 """The name under which `needs` speaks of the Flow's own entrance."""
 
 
 class BatchSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How requests may be merged into one call of an Executor's method."""
+    """How requests are merged into one call of an Executor's method.
+
+    Nobody waits for a batch to fill unless `max_queue_delay_s` says so: a free replica takes what there is, and what
+    comes while it is busy is the next batch.
+
+    Raises:
+        ValueError: Settings that contradict each other.
+    """
 
     max_batch_size: Annotated[
         int, Meta(ge=1, description="most documents that requests are merged into for one call; 1 merges none")
-    ] = 1
+    ] = 64
+    max_queue_delay_s: Annotated[
+        float, Meta(ge=0, description="seconds for which a request may wait for others while a replica is free")
+    ] = 0.0
+    cost: Annotated[
+        str,
+        Meta(description="what a document costs: rows, bytes, tokens (estimated), or module:function of documents"),
+    ] = "rows"
+    max_batch_cost: Annotated[
+        Annotated[float, Meta(gt=0)] | None, Meta(description="most that a batch may cost; a dearer request goes alone")
+    ] = None
+    max_padding: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)] | None,
+        Meta(description="share of a batch that may be padding: requests of like cost are merged"),
+    ] = None
+    preferred_batch_sizes: Annotated[
+        list[int], Meta(description="sizes at which a batch is closed when more is waiting")
+    ] = []
+    max_passed_over_s: Annotated[
+        float, Meta(gt=0, description="seconds after which a request goes before those of higher priority")
+    ] = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        largest = max(self.preferred_batch_sizes, default=0)
+        if largest > self.max_batch_size:
+            raise ValueError(f"preferred_batch_sizes: {largest} is more than max_batch_size={self.max_batch_size}")
+        if min(self.preferred_batch_sizes, default=1) < 1:
+            raise ValueError("preferred_batch_sizes: a size is a whole number from 1")
+        if self.cost not in COSTS and not COST_FUNCTION.fullmatch(self.cost):
+            raise ValueError(
+                f"cost: {self.cost!r} is none of {', '.join(COSTS)}, nor the name of a function, 'module:function'"
+            )
+        if self.max_padding is not None and self.cost == "rows":
+            raise ValueError("max_padding: by rows all documents are alike; set cost to tokens, bytes or a function")
 
 
 class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,6 +103,9 @@ class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = None
     env: Annotated[dict[str, str], Meta(description="environment variables of the workers")] = {}
     batching: Annotated[BatchSpec | None, Meta(description="how requests are merged, over what the class says")] = None
+    max_queue_size: Annotated[
+        int, Meta(ge=1, description="requests that may wait for this Executor; more are refused, to be sent later")
+    ] = 8192
     timeout_ready_s: Annotated[float, Meta(gt=0, description="seconds a worker may take to become ready")] = 600.0
 
 
@@ -63,6 +117,10 @@ class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     )
     host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on; 0 takes a free one")] = 0
+    metrics_port: Annotated[
+        Annotated[int, Meta(ge=0, le=65535)] | None,
+        Meta(description="port of a page that Prometheus reads; 0 takes a free one; no page if not given"),
+    ] = None
     public_address: Annotated[
         str | None, Meta(description="address to print as the public one; dure never looks it up")
     ] = None

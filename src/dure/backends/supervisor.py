@@ -84,6 +84,7 @@ class Supervisor:
         self._folder = ""
         self._process = os.getpid()
         self.port = 0
+        self.metrics_port = 0
 
     def start(self) -> None:
         """Start everything; return when the gateway and every replica are ready.
@@ -246,7 +247,7 @@ class Supervisor:
         if message is None:
             self._on_gateway_end(gateway)
         elif "ready" in message:
-            self.port = message["ready"]
+            self.port, self.metrics_port = message["ready"], message["metrics_port"]
             for slot in self._slots:
                 if slot.ready:
                     self._attach(slot)

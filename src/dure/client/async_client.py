@@ -9,9 +9,8 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from dure.client.async_native_channel import AsyncNativeChannel
-from dure.client.exchange import Exchange, encode_parameters
+from dure.client.exchange import Exchange
 from dure.client.inputs import AsyncInputs, async_requests_of
-from dure.client.native import Target
 from dure.client.remote import Protocol, Remote
 from dure.client.results import Results
 from dure.client.sink import Options, PostOptions, Sink, keep, options_of, progress_of
@@ -49,7 +48,7 @@ class AsyncClient(Remote):
 
     async def _run(self, on: str, inputs: Any, options: Options, sink: Sink, *, stream: bool) -> AsyncIterator[Results]:
         spec = self.limits(options)
-        target = Target(on, encode_parameters(options.parameters), stream)
+        target = options.target(on, stream=stream)
         requests = async_requests_of(inputs, spec.request_size)
         exchange = Exchange(spec, in_order=options.results_in_order)
         async with self._channel() as channel:

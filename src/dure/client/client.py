@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from dure.client.exchange import Exchange, encode_parameters
+from dure.client.exchange import Exchange
 from dure.client.inputs import Inputs, num_requests, requests_of
-from dure.client.native import Target
 from dure.client.native_channel import NativeChannel
 from dure.client.remote import Protocol, Remote
 from dure.client.results import Results
@@ -49,7 +48,8 @@ class Client(Remote):
             on: Endpoint.
             inputs: Documents (also str, bytes, dict), an iterable of them, or a function that returns one. A
                 generator is read as its documents can be sent.
-            **options: `parameters` (dict) · `request_size` (documents a request) · `on_done`, `on_error`,
+            **options: `parameters` (dict) · `request_size` (documents a request) · `timeout_s` (for each request) ·
+                `priority` (the higher, the sooner) · `explain` (tell how it was served) · `on_done`, `on_error`,
                 `on_always` (called with the Results of each request) · `continue_on_error` · `results_in_order` ·
                 `show_progress`.
 
@@ -83,7 +83,7 @@ class Client(Remote):
 
     def _run(self, on: str, inputs: Any, options: Options, sink: Sink, *, stream: bool) -> Iterator[Results]:
         spec = self.limits(options)
-        target = Target(on, encode_parameters(options.parameters), stream)
+        target = options.target(on, stream=stream)
         requests = requests_of(inputs, spec.request_size)
         at_hand = num_requests(inputs, spec.request_size) is not None
         exchange = Exchange(spec, in_order=options.results_in_order)

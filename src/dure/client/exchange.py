@@ -14,6 +14,7 @@ from dure.client.results import Failure, Results
 from dure.document import plain
 from dure.document.array import DocumentArray
 from dure.errors import DureError, ValidationError
+from dure.served import Served
 from dure.spec import ClientSpec
 
 
@@ -24,6 +25,7 @@ class Incoming(Struct, frozen=True):
     documents: DocumentArray | None = None
     error: DureError | None = None
     results: dict[str, bytes] = {}
+    served: dict[str, Served] = {}
     final: bool = True
 
 
@@ -104,7 +106,10 @@ class Exchange:
         if incoming.error is not None:
             failure = Failure(pending.start, pending.documents, incoming.error)
         results: Results | None = Results.of(incoming.documents or DocumentArray(), _parameters(incoming.results))
-        if pending.in_parts and incoming.final and not incoming.documents and not incoming.results and failure is None:
+        if incoming.served and results is not None:
+            results.served = [incoming.served]
+        said = incoming.documents or incoming.results or incoming.served
+        if pending.in_parts and incoming.final and not said and failure is None:
             results = None
         pending.in_parts = not incoming.final
         if incoming.final:

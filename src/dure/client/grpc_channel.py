@@ -18,6 +18,7 @@ from dure.document import dure_pb2 as pb
 from dure.document import plain, protobuf
 from dure.document.array import DocumentArray
 from dure.errors import ConnectionLost, DureError, TooLarge, from_wire
+from dure.served import Served
 from dure.transport.messages import LIMIT_KEY
 
 _METHOD = "/dure.v1.Flow/Stream"
@@ -37,7 +38,14 @@ def _envelope(number: int, target: Target, documents: DocumentArray, limit: int)
     if target.parameters:
         parameters = plain.to_json(msgspec.msgpack.decode(target.parameters), "parameters")
     envelope = pb.RequestEnvelope(
-        id=number, endpoint=target.endpoint, parameters_json=parameters, documents=data, parts=target.stream
+        id=number,
+        endpoint=target.endpoint,
+        parameters_json=parameters,
+        documents=data,
+        parts=target.stream,
+        timeout_s=target.timeout_s,
+        priority=target.priority,
+        explain=target.explain,
     )
     return envelope, len(data)
 
@@ -48,7 +56,12 @@ def _incoming(reply: pb.ReplyEnvelope) -> Incoming:
         error = from_wire({**fields, "code": reply.error.code, "message": reply.error.message})
         return Incoming(reply.id, error=error)
     results = {name: msgspec.msgpack.encode(msgspec.json.decode(text)) for name, text in reply.results_json.items()}
-    return Incoming(reply.id, protobuf.decode(reply.documents), results=results, final=not reply.part)
+    served = {name: _served(told) for name, told in reply.served.items()}
+    return Incoming(reply.id, protobuf.decode(reply.documents), results=results, served=served, final=not reply.part)
+
+
+def _served(told: pb.Served) -> Served:
+    return Served(**{name: getattr(told, name) for name in Served.__struct_fields__})
 
 
 def _limit(metadata: Any) -> int:

@@ -21,11 +21,17 @@ GONE = "the connection to the Flow was lost; what was under way may or may not h
 
 
 class Target(Struct, frozen=True):
-    """What is called: endpoint, encoded parameters, and whether parts of answers are wanted as they are made."""
+    """What is called and how: endpoint, encoded parameters, whether parts of answers are wanted as they are made.
+
+    The others are those of `PostOptions`; a `timeout_s` of 0 is none.
+    """
 
     endpoint: str
     parameters: bytes
     stream: bool
+    priority: int = 0
+    timeout_s: float = 0.0
+    explain: bool = False
 
 
 def request_frame(number: int, target: Target, documents: DocumentArray, limit: int) -> tuple[Buffers, int]:
@@ -38,7 +44,15 @@ def request_frame(number: int, target: Target, documents: DocumentArray, limit: 
     body: Buffers = list(encode(documents))
     size = sum([len(piece) for piece in body])
     check_size(len(documents), size + len(target.parameters), limit)
-    call = messages.Call(target.endpoint, target.parameters, len(documents), target.stream)
+    call = messages.Call(
+        target.endpoint,
+        target.parameters,
+        len(documents),
+        target.stream,
+        target.priority,
+        target.timeout_s,
+        target.explain,
+    )
     return pack(Kind.CALL, number, messages.encode(call), body), size
 
 
@@ -60,7 +74,9 @@ def incoming_of(frame: Frame) -> Incoming:
     if frame.kind is Kind.ERROR:
         return Incoming(frame.id, error=from_wire(messages.decode_error(frame.header)))
     reply = messages.decode(messages.Reply, frame.header)
-    return Incoming(frame.id, decode(frame.body), results=reply.results, final=frame.kind is Kind.REPLY)
+    return Incoming(
+        frame.id, decode(frame.body), results=reply.results, served=reply.served, final=frame.kind is Kind.REPLY
+    )
 
 
 def limit_of(frame: Frame) -> int:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from dure.document.array import DocumentArray
 from dure.errors import DureError
+from dure.served import Served
 
 
 class Failure(Struct, frozen=True):
@@ -28,12 +29,14 @@ class Results(DocumentArray):
     Attributes:
         failures: Requests that failed, where the caller chose to go on (`continue_on_error`).
         parameters: `{"__results__": {executor: dict}}` where a method returned a dict.
+        served: For each request that was answered, Executor name -> how it served it; with `explain=True` only.
     """
 
-    __slots__ = ("failures", "parameters")
+    __slots__ = ("failures", "parameters", "served")
 
     failures: list[Failure]
     parameters: dict[str, Any]
+    served: list[dict[str, Served]]
 
     @classmethod
     def of(cls, documents: DocumentArray, parameters: dict[str, Any] | None = None) -> "Results":
@@ -42,6 +45,7 @@ class Results(DocumentArray):
         self._documents, self._columns, self._rows = documents._documents, documents._columns, documents._rows
         self.failures = []
         self.parameters = parameters or {}
+        self.served = []
         return self
 
     @property

@@ -9,13 +9,14 @@ from typing import Any, TypeAlias, TypedDict
 
 import msgspec
 
-from dure.client.exchange import Delivery
+from dure.client.exchange import Delivery, encode_parameters
 from dure.client.inputs import num_requests
+from dure.client.native import Target
 from dure.client.results import Failure, Results
 from dure.document.array import DocumentArray
 from dure.document.merge import concatenate
 from dure.errors import DureError, SpecError
-from dure.spec import suggest
+from dure.spec import MAX_PRIORITY, suggest
 
 Callback: TypeAlias = Callable[[Results], Any]
 
@@ -27,6 +28,12 @@ class PostOptions(TypedDict, total=False):
     """Passed to the method as `parameters`."""
     request_size: int | None
     """Documents a request."""
+    timeout_s: float | None
+    """Seconds after which the answer to a request is of no use: it is not begun any more, and fails."""
+    priority: int
+    """Requests of higher priority are served first; 0 if not said."""
+    explain: bool
+    """Tell in `Results.served` how each request was served."""
     on_done: Callback | None
     """Called with the Results of each request that was answered."""
     on_error: Callback | None
@@ -49,6 +56,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     on_always: Callback | None = None
     parameters: dict[str, Any] | None = None
     request_size: int | None = None
+    timeout_s: float | None = None
+    priority: int = 0
+    explain: bool = False
     show_progress: bool = False
     continue_on_error: bool = False
     results_in_order: bool = True
@@ -57,6 +67,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     def has_callbacks(self) -> bool:
         """Whether answers go to callbacks; they are not kept then."""
         return any(callback is not None for callback in (self.on_done, self.on_error, self.on_always))
+
+    def target(self, on: str, *, stream: bool) -> Target:
+        """Return what is called and how, at the endpoint `on`.
+
+        Raises:
+            ValidationError: Parameters that cannot travel.
+        """
+        parameters = encode_parameters(self.parameters)
+        return Target(on, parameters, stream, self.priority, self.timeout_s or 0.0, self.explain)
 
 
 def options_of(options: PostOptions) -> Options:
@@ -69,7 +88,14 @@ def options_of(options: PostOptions) -> Options:
     for name in options:
         if name not in known:
             raise SpecError(f"post.{name}: unknown argument.{suggest(name, known)} Known are: {', '.join(known)}.")
-    return Options(**options)
+    chosen = Options(**options)
+    if chosen.timeout_s is not None and not chosen.timeout_s > 0:
+        raise SpecError(f"post.timeout_s: seconds, more than 0, or None for no limit; not {chosen.timeout_s!r}")
+    if not isinstance(chosen.priority, int) or abs(chosen.priority) > MAX_PRIORITY:
+        raise SpecError(
+            f"post.priority: a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}, not {chosen.priority!r}"
+        )
+    return chosen
 
 
 class Sink:
@@ -115,6 +141,7 @@ class Sink:
         whole = Results.of(concatenate(self.collected) if self.collected else DocumentArray())
         whole.failures = self.failures
         for results in self.collected:
+            whole.served += results.served
             for name, value in results.parameters.get("__results__", {}).items():
                 whole.parameters.setdefault("__results__", {})[name] = value
         return whole

@@ -11,12 +11,14 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any
+from typing import Any, TypeVar
 
 from dure.deps import require
 from dure.device import simulated
 from dure.device.context import Context, cpu, gpu
 from dure.errors import DeviceNotFound, MissingDependency
+
+T = TypeVar("T")
 
 VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
 
@@ -121,21 +123,41 @@ def _pretended(index: int, physical: str) -> DeviceInfo:
     return DeviceInfo(gpu(index), name, device.total_bytes, device.free_bytes, "none", physical)
 
 
+def utilization() -> dict[Context, float]:
+    """Return the share of the last second or less in which each GPU was busy, by the driver; none of simulated ones."""
+    if simulated_indices() is not None:
+        return {}
+    found, _ = _ask_nvidia(_utilization)
+    return found or {}
+
+
+def _utilization(nvml: Any) -> dict[Context, float]:
+    gpus, _ = _asked(nvml)
+    handles = {info.context: nvml.nvmlDeviceGetHandleByUUID(info.visible_as) for info in gpus}
+    return {context: nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100 for context, handle in handles.items()}
+
+
 def _nvidia_gpus() -> tuple[list[DeviceInfo], str]:
+    found, missing = _ask_nvidia(_asked)
+    return ([], missing) if found is None else found
+
+
+def _ask_nvidia(question: Callable[[Any], T]) -> tuple[T | None, str]:
+    """Return what NVIDIA's management library answers, or None and why it does not."""
     try:
         nvml: Any = require("pynvml", "gpu")
     except MissingDependency as error:
-        return [], f"{error}."
+        return None, f"{error}."
     try:
         nvml.nvmlInit()
     except nvml.NVMLError_LibraryNotFound:
-        return [], "no NVIDIA driver is installed (its library libnvidia-ml was not found)."
+        return None, "no NVIDIA driver is installed (its library libnvidia-ml was not found)."
     except nvml.NVMLError as error:
-        return [], f"the NVIDIA driver does not answer: {error}."
+        return None, f"the NVIDIA driver does not answer: {error}."
     try:
-        return _asked(nvml)
+        return question(nvml), ""
     except nvml.NVMLError as error:
-        return [], f"the NVIDIA driver does not answer: {error}."
+        return None, f"the NVIDIA driver does not answer: {error}."
     finally:
         nvml.nvmlShutdown()
 

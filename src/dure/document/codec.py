@@ -149,16 +149,35 @@ def decode(payload: bytes | bytearray | memoryview) -> DocumentArray:
         raise DecodeError(str(error)) from error
 
 
-def _decode(view: memoryview, depth: int) -> DocumentArray:
-    if depth > MAX_DEPTH:
-        raise DecodeError(f"documents are nested more than {MAX_DEPTH} deep")
+def text_sizes(payload: bytes | bytearray | memoryview) -> list[int]:
+    """Return the size of each document's text, in bytes of UTF-8; nothing else of the payload is read.
+
+    Raises:
+        DecodeError: The bytes are not a payload.
+    """
+    try:
+        meta, _ = _read_meta(memoryview(payload))
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise DecodeError(f"the payload's description cannot be read: {error}") from error
+    texts = next((column.values for column in meta.columns if column.name == "text"), None)
+    if not isinstance(texts, list):
+        return [0] * meta.rows
+    return [len(text.encode()) if isinstance(text, str) else 0 for text in texts]
+
+
+def _read_meta(view: memoryview) -> tuple[_Meta, int]:
     if len(view) < _LENGTH.size:
         raise DecodeError(f"a payload of {len(view)} bytes is too short to be one")
     end = _LENGTH.size + _LENGTH.unpack_from(view)[0]
     if end > len(view):
         raise DecodeError(f"the payload's description ends at byte {end} of {len(view)}")
-    meta = _decoder.decode(view[_LENGTH.size : end])
-    at = end + -end % 8
+    return _decoder.decode(view[_LENGTH.size : end]), end + -end % 8
+
+
+def _decode(view: memoryview, depth: int) -> DocumentArray:
+    if depth > MAX_DEPTH:
+        raise DecodeError(f"documents are nested more than {MAX_DEPTH} deep")
+    meta, at = _read_meta(view)
     columns: dict[str, Column] = {}
     for described in meta.columns:
         name, nbytes = described.name, described.nbytes

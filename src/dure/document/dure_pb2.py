@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x64ure/document/dure.proto\x12\x07\x64ure.v1\"\xa5\x02\n\tDocuments\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\n\n\x02id\x18\x02 \x03(\t\x12\x0c\n\x04text\x18\x03 \x03(\t\x12\x0c\n\x04\x62lob\x18\x04 \x03(\x0c\x12 \n\x06tensor\x18\x05 \x01(\x0b\x32\x10.dure.v1.Tensors\x12#\n\tembedding\x18\x06 \x01(\x0b\x32\x10.dure.v1.Tensors\x12\x11\n\ttags_json\x18\x07 \x03(\t\x12\x1f\n\x06scores\x18\x08 \x03(\x0b\x32\x0f.dure.v1.Scores\x12\x0b\n\x03uri\x18\t \x03(\t\x12\x11\n\tmime_type\x18\n \x03(\t\x12\"\n\x06\x63hunks\x18\x0b \x03(\x0b\x32\x12.dure.v1.Documents\x12#\n\x07matches\x18\x0c \x03(\x0b\x32\x12.dure.v1.Documents\"T\n\x07Tensors\x12\r\n\x05\x64type\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x1d\n\x04\x65\x61\x63h\x18\x04 \x03(\x0b\x32\x0f.dure.v1.Tensor\"C\n\x06Tensor\x12\r\n\x05unset\x18\x01 \x01(\x08\x12\r\n\x05\x64type\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"d\n\x06Scores\x12+\n\x06values\x18\x01 \x03(\x0b\x32\x1b.dure.v1.Scores.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"v\n\x07Request\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x10\n\x08\x65ndpoint\x18\x02 \x01(\t\x12\x17\n\x0fparameters_json\x18\x03 \x01(\t\x12%\n\tdocuments\x18\x04 \x01(\x0b\x32\x12.dure.v1.Documents\x12\r\n\x05parts\x18\x05 \x01(\x08\"\xd2\x01\n\x05Reply\x12\n\n\x02id\x18\x01 \x01(\x04\x12%\n\tdocuments\x18\x02 \x01(\x0b\x32\x12.dure.v1.Documents\x12\x35\n\x0cresults_json\x18\x03 \x03(\x0b\x32\x1f.dure.v1.Reply.ResultsJsonEntry\x12\x1d\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x0e.dure.v1.Error\x12\x0c\n\x04part\x18\x05 \x01(\x08\x1a\x32\n\x10ResultsJsonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\";\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x13\n\x0b\x66ields_json\x18\x03 \x01(\t\".\n\x08Requests\x12\"\n\x08requests\x18\x01 \x03(\x0b\x32\x10.dure.v1.Request\"*\n\x07Replies\x12\x1f\n\x07replies\x18\x01 \x03(\x0b\x32\x0e.dure.v1.Reply\"\x1d\n\rDocumentsHead\x12\x0c\n\x04rows\x18\x01 \x01(\r\"j\n\x0fRequestEnvelope\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x10\n\x08\x65ndpoint\x18\x02 \x01(\t\x12\x17\n\x0fparameters_json\x18\x03 \x01(\t\x12\x11\n\tdocuments\x18\x04 \x01(\x0c\x12\r\n\x05parts\x18\x05 \x01(\x08\"\xce\x01\n\rReplyEnvelope\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x11\n\tdocuments\x18\x02 \x01(\x0c\x12=\n\x0cresults_json\x18\x03 \x03(\x0b\x32\'.dure.v1.ReplyEnvelope.ResultsJsonEntry\x12\x1d\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x0e.dure.v1.Error\x12\x0c\n\x04part\x18\x05 \x01(\x08\x1a\x32\n\x10ResultsJsonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\">\n\x10RequestsEnvelope\x12*\n\x08requests\x18\x01 \x03(\x0b\x32\x18.dure.v1.RequestEnvelope\":\n\x0fRepliesEnvelope\x12\'\n\x07replies\x18\x01 \x03(\x0b\x32\x16.dure.v1.ReplyEnvelope2c\n\x04\x46low\x12(\n\x04Post\x12\x10.dure.v1.Request\x1a\x0e.dure.v1.Reply\x12\x31\n\x06Stream\x12\x11.dure.v1.Requests\x1a\x10.dure.v1.Replies(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x64ure/document/dure.proto\x12\x07\x64ure.v1\"\xa5\x02\n\tDocuments\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\n\n\x02id\x18\x02 \x03(\t\x12\x0c\n\x04text\x18\x03 \x03(\t\x12\x0c\n\x04\x62lob\x18\x04 \x03(\x0c\x12 \n\x06tensor\x18\x05 \x01(\x0b\x32\x10.dure.v1.Tensors\x12#\n\tembedding\x18\x06 \x01(\x0b\x32\x10.dure.v1.Tensors\x12\x11\n\ttags_json\x18\x07 \x03(\t\x12\x1f\n\x06scores\x18\x08 \x03(\x0b\x32\x0f.dure.v1.Scores\x12\x0b\n\x03uri\x18\t \x03(\t\x12\x11\n\tmime_type\x18\n \x03(\t\x12\"\n\x06\x63hunks\x18\x0b \x03(\x0b\x32\x12.dure.v1.Documents\x12#\n\x07matches\x18\x0c \x03(\x0b\x32\x12.dure.v1.Documents\"T\n\x07Tensors\x12\r\n\x05\x64type\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x1d\n\x04\x65\x61\x63h\x18\x04 \x03(\x0b\x32\x0f.dure.v1.Tensor\"C\n\x06Tensor\x12\r\n\x05unset\x18\x01 \x01(\x08\x12\r\n\x05\x64type\x18\x02 \x01(\t\x12\r\n\x05shape\x18\x03 \x03(\r\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"d\n\x06Scores\x12+\n\x06values\x18\x01 \x03(\x0b\x32\x1b.dure.v1.Scores.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xac\x01\n\x07Request\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x10\n\x08\x65ndpoint\x18\x02 \x01(\t\x12\x17\n\x0fparameters_json\x18\x03 \x01(\t\x12%\n\tdocuments\x18\x04 \x01(\x0b\x32\x12.dure.v1.Documents\x12\r\n\x05parts\x18\x05 \x01(\x08\x12\x11\n\ttimeout_s\x18\x06 \x01(\x01\x12\x10\n\x08priority\x18\x07 \x01(\x11\x12\x0f\n\x07\x65xplain\x18\x08 \x01(\x08\"\xbe\x02\n\x05Reply\x12\n\n\x02id\x18\x01 \x01(\x04\x12%\n\tdocuments\x18\x02 \x01(\x0b\x32\x12.dure.v1.Documents\x12\x35\n\x0cresults_json\x18\x03 \x03(\x0b\x32\x1f.dure.v1.Reply.ResultsJsonEntry\x12\x1d\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x0e.dure.v1.Error\x12\x0c\n\x04part\x18\x05 \x01(\x08\x12*\n\x06served\x18\x06 \x03(\x0b\x32\x1a.dure.v1.Reply.ServedEntry\x1a\x32\n\x10ResultsJsonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a>\n\x0bServedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1e\n\x05value\x18\x02 \x01(\x0b\x32\x0f.dure.v1.Served:\x02\x38\x01\"\x8e\x01\n\x06Served\x12\x0f\n\x07replica\x18\x01 \x01(\r\x12\x0f\n\x07queue_s\x18\x02 \x01(\x01\x12\x0e\n\x06wait_s\x18\x03 \x01(\x01\x12\x11\n\tcompute_s\x18\x04 \x01(\x01\x12\x13\n\x0bserialize_s\x18\x05 \x01(\x01\x12\x16\n\x0e\x62\x61tch_requests\x18\x06 \x01(\r\x12\x12\n\nbatch_rows\x18\x07 \x01(\r\";\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x13\n\x0b\x66ields_json\x18\x03 \x01(\t\".\n\x08Requests\x12\"\n\x08requests\x18\x01 \x03(\x0b\x32\x10.dure.v1.Request\"*\n\x07Replies\x12\x1f\n\x07replies\x18\x01 \x03(\x0b\x32\x0e.dure.v1.Reply\"\x1d\n\rDocumentsHead\x12\x0c\n\x04rows\x18\x01 \x01(\r\",\n\x0e\x44ocumentsTexts\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x03 \x03(\t\"\xa0\x01\n\x0fRequestEnvelope\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x10\n\x08\x65ndpoint\x18\x02 \x01(\t\x12\x17\n\x0fparameters_json\x18\x03 \x01(\t\x12\x11\n\tdocuments\x18\x04 \x01(\x0c\x12\r\n\x05parts\x18\x05 \x01(\x08\x12\x11\n\ttimeout_s\x18\x06 \x01(\x01\x12\x10\n\x08priority\x18\x07 \x01(\x11\x12\x0f\n\x07\x65xplain\x18\x08 \x01(\x08\"\xc2\x02\n\rReplyEnvelope\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x11\n\tdocuments\x18\x02 \x01(\x0c\x12=\n\x0cresults_json\x18\x03 \x03(\x0b\x32\'.dure.v1.ReplyEnvelope.ResultsJsonEntry\x12\x1d\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x0e.dure.v1.Error\x12\x0c\n\x04part\x18\x05 \x01(\x08\x12\x32\n\x06served\x18\x06 \x03(\x0b\x32\".dure.v1.ReplyEnvelope.ServedEntry\x1a\x32\n\x10ResultsJsonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a>\n\x0bServedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1e\n\x05value\x18\x02 \x01(\x0b\x32\x0f.dure.v1.Served:\x02\x38\x01\">\n\x10RequestsEnvelope\x12*\n\x08requests\x18\x01 \x03(\x0b\x32\x18.dure.v1.RequestEnvelope\":\n\x0fRepliesEnvelope\x12\'\n\x07replies\x18\x01 \x03(\x0b\x32\x16.dure.v1.ReplyEnvelope2c\n\x04\x46low\x12(\n\x04Post\x12\x10.dure.v1.Request\x1a\x0e.dure.v1.Reply\x12\x31\n\x06Stream\x12\x11.dure.v1.Requests\x1a\x10.dure.v1.Replies(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCORES_VALUESENTRY']._serialized_options = b'8\001'
   _globals['_REPLY_RESULTSJSONENTRY']._loaded_options = None
   _globals['_REPLY_RESULTSJSONENTRY']._serialized_options = b'8\001'
+  _globals['_REPLY_SERVEDENTRY']._loaded_options = None
+  _globals['_REPLY_SERVEDENTRY']._serialized_options = b'8\001'
   _globals['_REPLYENVELOPE_RESULTSJSONENTRY']._loaded_options = None
   _globals['_REPLYENVELOPE_RESULTSJSONENTRY']._serialized_options = b'8\001'
+  _globals['_REPLYENVELOPE_SERVEDENTRY']._loaded_options = None
+  _globals['_REPLYENVELOPE_SERVEDENTRY']._serialized_options = b'8\001'
   _globals['_DOCUMENTS']._serialized_start=38
   _globals['_DOCUMENTS']._serialized_end=331
   _globals['_TENSORS']._serialized_start=333
@@ -47,30 +51,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCORES']._serialized_end=588
   _globals['_SCORES_VALUESENTRY']._serialized_start=543
   _globals['_SCORES_VALUESENTRY']._serialized_end=588
-  _globals['_REQUEST']._serialized_start=590
-  _globals['_REQUEST']._serialized_end=708
-  _globals['_REPLY']._serialized_start=711
-  _globals['_REPLY']._serialized_end=921
-  _globals['_REPLY_RESULTSJSONENTRY']._serialized_start=871
-  _globals['_REPLY_RESULTSJSONENTRY']._serialized_end=921
-  _globals['_ERROR']._serialized_start=923
-  _globals['_ERROR']._serialized_end=982
-  _globals['_REQUESTS']._serialized_start=984
-  _globals['_REQUESTS']._serialized_end=1030
-  _globals['_REPLIES']._serialized_start=1032
-  _globals['_REPLIES']._serialized_end=1074
-  _globals['_DOCUMENTSHEAD']._serialized_start=1076
-  _globals['_DOCUMENTSHEAD']._serialized_end=1105
-  _globals['_REQUESTENVELOPE']._serialized_start=1107
-  _globals['_REQUESTENVELOPE']._serialized_end=1213
-  _globals['_REPLYENVELOPE']._serialized_start=1216
-  _globals['_REPLYENVELOPE']._serialized_end=1422
-  _globals['_REPLYENVELOPE_RESULTSJSONENTRY']._serialized_start=871
-  _globals['_REPLYENVELOPE_RESULTSJSONENTRY']._serialized_end=921
-  _globals['_REQUESTSENVELOPE']._serialized_start=1424
-  _globals['_REQUESTSENVELOPE']._serialized_end=1486
-  _globals['_REPLIESENVELOPE']._serialized_start=1488
-  _globals['_REPLIESENVELOPE']._serialized_end=1546
-  _globals['_FLOW']._serialized_start=1548
-  _globals['_FLOW']._serialized_end=1647
+  _globals['_REQUEST']._serialized_start=591
+  _globals['_REQUEST']._serialized_end=763
+  _globals['_REPLY']._serialized_start=766
+  _globals['_REPLY']._serialized_end=1084
+  _globals['_REPLY_RESULTSJSONENTRY']._serialized_start=970
+  _globals['_REPLY_RESULTSJSONENTRY']._serialized_end=1020
+  _globals['_REPLY_SERVEDENTRY']._serialized_start=1022
+  _globals['_REPLY_SERVEDENTRY']._serialized_end=1084
+  _globals['_SERVED']._serialized_start=1087
+  _globals['_SERVED']._serialized_end=1229
+  _globals['_ERROR']._serialized_start=1231
+  _globals['_ERROR']._serialized_end=1290
+  _globals['_REQUESTS']._serialized_start=1292
+  _globals['_REQUESTS']._serialized_end=1338
+  _globals['_REPLIES']._serialized_start=1340
+  _globals['_REPLIES']._serialized_end=1382
+  _globals['_DOCUMENTSHEAD']._serialized_start=1384
+  _globals['_DOCUMENTSHEAD']._serialized_end=1413
+  _globals['_DOCUMENTSTEXTS']._serialized_start=1415
+  _globals['_DOCUMENTSTEXTS']._serialized_end=1459
+  _globals['_REQUESTENVELOPE']._serialized_start=1462
+  _globals['_REQUESTENVELOPE']._serialized_end=1622
+  _globals['_REPLYENVELOPE']._serialized_start=1625
+  _globals['_REPLYENVELOPE']._serialized_end=1947
+  _globals['_REPLYENVELOPE_RESULTSJSONENTRY']._serialized_start=970
+  _globals['_REPLYENVELOPE_RESULTSJSONENTRY']._serialized_end=1020
+  _globals['_REPLYENVELOPE_SERVEDENTRY']._serialized_start=1022
+  _globals['_REPLYENVELOPE_SERVEDENTRY']._serialized_end=1084
+  _globals['_REQUESTSENVELOPE']._serialized_start=1949
+  _globals['_REQUESTSENVELOPE']._serialized_end=2011
+  _globals['_REPLIESENVELOPE']._serialized_start=2013
+  _globals['_REPLIESENVELOPE']._serialized_end=2071
+  _globals['_FLOW']._serialized_start=2073
+  _globals['_FLOW']._serialized_end=2172
 # @@protoc_insertion_point(module_scope)

@@ -72,21 +72,27 @@ class Scores(_message.Message):
     def __init__(self, values: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class Request(_message.Message):
-    __slots__ = ("id", "endpoint", "parameters_json", "documents", "parts")
+    __slots__ = ("id", "endpoint", "parameters_json", "documents", "parts", "timeout_s", "priority", "explain")
     ID_FIELD_NUMBER: _ClassVar[int]
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_JSON_FIELD_NUMBER: _ClassVar[int]
     DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     PARTS_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     id: int
     endpoint: str
     parameters_json: str
     documents: Documents
     parts: bool
-    def __init__(self, id: _Optional[int] = ..., endpoint: _Optional[str] = ..., parameters_json: _Optional[str] = ..., documents: _Optional[_Union[Documents, _Mapping]] = ..., parts: _Optional[bool] = ...) -> None: ...
+    timeout_s: float
+    priority: int
+    explain: bool
+    def __init__(self, id: _Optional[int] = ..., endpoint: _Optional[str] = ..., parameters_json: _Optional[str] = ..., documents: _Optional[_Union[Documents, _Mapping]] = ..., parts: _Optional[bool] = ..., timeout_s: _Optional[float] = ..., priority: _Optional[int] = ..., explain: _Optional[bool] = ...) -> None: ...
 
 class Reply(_message.Message):
-    __slots__ = ("id", "documents", "results_json", "error", "part")
+    __slots__ = ("id", "documents", "results_json", "error", "part", "served")
     class ResultsJsonEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -94,17 +100,44 @@ class Reply(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class ServedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Served
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Served, _Mapping]] = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     RESULTS_JSON_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     PART_FIELD_NUMBER: _ClassVar[int]
+    SERVED_FIELD_NUMBER: _ClassVar[int]
     id: int
     documents: Documents
     results_json: _containers.ScalarMap[str, str]
     error: Error
     part: bool
-    def __init__(self, id: _Optional[int] = ..., documents: _Optional[_Union[Documents, _Mapping]] = ..., results_json: _Optional[_Mapping[str, str]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., part: _Optional[bool] = ...) -> None: ...
+    served: _containers.MessageMap[str, Served]
+    def __init__(self, id: _Optional[int] = ..., documents: _Optional[_Union[Documents, _Mapping]] = ..., results_json: _Optional[_Mapping[str, str]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., part: _Optional[bool] = ..., served: _Optional[_Mapping[str, Served]] = ...) -> None: ...
+
+class Served(_message.Message):
+    __slots__ = ("replica", "queue_s", "wait_s", "compute_s", "serialize_s", "batch_requests", "batch_rows")
+    REPLICA_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_S_FIELD_NUMBER: _ClassVar[int]
+    WAIT_S_FIELD_NUMBER: _ClassVar[int]
+    COMPUTE_S_FIELD_NUMBER: _ClassVar[int]
+    SERIALIZE_S_FIELD_NUMBER: _ClassVar[int]
+    BATCH_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    BATCH_ROWS_FIELD_NUMBER: _ClassVar[int]
+    replica: int
+    queue_s: float
+    wait_s: float
+    compute_s: float
+    serialize_s: float
+    batch_requests: int
+    batch_rows: int
+    def __init__(self, replica: _Optional[int] = ..., queue_s: _Optional[float] = ..., wait_s: _Optional[float] = ..., compute_s: _Optional[float] = ..., serialize_s: _Optional[float] = ..., batch_requests: _Optional[int] = ..., batch_rows: _Optional[int] = ...) -> None: ...
 
 class Error(_message.Message):
     __slots__ = ("code", "message", "fields_json")
@@ -134,22 +167,36 @@ class DocumentsHead(_message.Message):
     rows: int
     def __init__(self, rows: _Optional[int] = ...) -> None: ...
 
+class DocumentsTexts(_message.Message):
+    __slots__ = ("rows", "text")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    rows: int
+    text: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, rows: _Optional[int] = ..., text: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class RequestEnvelope(_message.Message):
-    __slots__ = ("id", "endpoint", "parameters_json", "documents", "parts")
+    __slots__ = ("id", "endpoint", "parameters_json", "documents", "parts", "timeout_s", "priority", "explain")
     ID_FIELD_NUMBER: _ClassVar[int]
     ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_JSON_FIELD_NUMBER: _ClassVar[int]
     DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     PARTS_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     id: int
     endpoint: str
     parameters_json: str
     documents: bytes
     parts: bool
-    def __init__(self, id: _Optional[int] = ..., endpoint: _Optional[str] = ..., parameters_json: _Optional[str] = ..., documents: _Optional[bytes] = ..., parts: _Optional[bool] = ...) -> None: ...
+    timeout_s: float
+    priority: int
+    explain: bool
+    def __init__(self, id: _Optional[int] = ..., endpoint: _Optional[str] = ..., parameters_json: _Optional[str] = ..., documents: _Optional[bytes] = ..., parts: _Optional[bool] = ..., timeout_s: _Optional[float] = ..., priority: _Optional[int] = ..., explain: _Optional[bool] = ...) -> None: ...
 
 class ReplyEnvelope(_message.Message):
-    __slots__ = ("id", "documents", "results_json", "error", "part")
+    __slots__ = ("id", "documents", "results_json", "error", "part", "served")
     class ResultsJsonEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -157,17 +204,26 @@ class ReplyEnvelope(_message.Message):
         key: str
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class ServedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Served
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Served, _Mapping]] = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     RESULTS_JSON_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     PART_FIELD_NUMBER: _ClassVar[int]
+    SERVED_FIELD_NUMBER: _ClassVar[int]
     id: int
     documents: bytes
     results_json: _containers.ScalarMap[str, str]
     error: Error
     part: bool
-    def __init__(self, id: _Optional[int] = ..., documents: _Optional[bytes] = ..., results_json: _Optional[_Mapping[str, str]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., part: _Optional[bool] = ...) -> None: ...
+    served: _containers.MessageMap[str, Served]
+    def __init__(self, id: _Optional[int] = ..., documents: _Optional[bytes] = ..., results_json: _Optional[_Mapping[str, str]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., part: _Optional[bool] = ..., served: _Optional[_Mapping[str, Served]] = ...) -> None: ...
 
 class RequestsEnvelope(_message.Message):
     __slots__ = ("requests",)

@@ -48,3 +48,20 @@ def encode_form(form: str, documents: "DocumentArray") -> "Buffers":
     from dure.document import codec
 
     return codec.encode(documents)
+
+
+def text_sizes(form: str, payload: bytes | bytearray | memoryview) -> list[int]:
+    """Return the size of each document's text, in bytes of UTF-8, without reading the rest.
+
+    Raises:
+        DecodeError: Unknown form, or bytes that are not of it.
+    """
+    if form == COLUMNS:
+        from dure.document import codec
+
+        return codec.text_sizes(payload)
+    if form == PROTOBUF:
+        from dure.document import protobuf
+
+        return protobuf.text_sizes(payload)
+    raise DecodeError(f"unknown form of documents {form!r}")

@@ -19,8 +19,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 _ON, _BATCHING = "__dure_on__", "__dure_batching__"
 
 
+UNMERGED = BatchSpec(max_batch_size=1)
+"""How requests are merged where they cannot be, or need not be."""
+
+
 class Endpoint(Struct, frozen=True):
-    """One row of the table: an endpoint, the method behind it, and how that method wants to be called."""
+    """One row of the table: an endpoint, the method behind it, and how that method wants to be called.
+
+    `asked`: whether somebody said how requests are merged. If nobody did, they are merged on trial.
+    """
 
     name: str
     method: str
@@ -28,6 +35,7 @@ class Endpoint(Struct, frozen=True):
     streaming: bool
     arguments: tuple[str, ...]
     batching: BatchSpec
+    asked: bool
 
 
 @overload
@@ -53,12 +61,20 @@ def requests(on: Any = None) -> Any:
     return lambda function: _bind(function, names)
 
 
-def batching(*, max_batch_size: int) -> Callable[[F], F]:
-    """Let requests be merged into calls of up to `max_batch_size` documents.
+def batching(**settings: Any) -> Callable[[F], F]:
+    """Say how requests are merged into calls of a method, which must give back as many documents as it got, in order.
 
-    The method must then give back as many documents as it got, in their order.
+    Args:
+        **settings: Those of `dure.spec.BatchSpec`, e.g. `max_batch_size`; `cost` may also be a function, at the top of
+            a module, that is given a Document and returns what it costs.
+
+    Raises:
+        SpecError: An unknown setting, or settings that contradict each other.
     """
-    spec = build(BatchSpec, {"max_batch_size": max_batch_size}, "batching")
+    cost = settings.get("cost")
+    if callable(cost):
+        settings["cost"] = f"{cost.__module__}:{cost.__qualname__}"
+    spec = build(BatchSpec, settings, "batching")
 
     def mark(function: F) -> F:
         setattr(function, _BATCHING, spec)
@@ -118,12 +134,16 @@ def _endpoint(kind: type, name: str, method: str, override: BatchSpec | None) ->
         methods = [m for m in dir(kind) if not m.startswith("_") and callable(getattr(kind, m))]
         raise SpecError(f"requests[{name!r}]: {kind.__name__} has no method {method!r}.{suggest(method, methods)}")
     streaming = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-    merged = override or getattr(function, _BATCHING, None) or BatchSpec()
+    asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+    asked: BatchSpec | None = override or getattr(function, _BATCHING, None)
+    if streaming or (asynchronous and asked is None):
+        asked = UNMERGED  # calls of coroutines run beside each other: none has to wait for company
     return Endpoint(
         name=name,
         method=method,
-        asynchronous=inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function),
+        asynchronous=asynchronous,
         streaming=streaming,
         arguments=_arguments(function),
-        batching=BatchSpec() if streaming else merged,
+        batching=asked or BatchSpec(),
+        asked=asked is not None,
     )

@@ -66,7 +66,13 @@ def resolve(uses: Any, py_modules: list[str]) -> Recipe:
     return Recipe(kind=_named(text, modules))
 
 
-def construct(recipe: Recipe, uses_with: dict[str, Any], rebind: dict[str, str], runtime: dict[str, Any]) -> Executor:
+def construct(
+    recipe: Recipe,
+    uses_with: dict[str, Any],
+    rebind: dict[str, str],
+    runtime: dict[str, Any],
+    batching: BatchSpec | None = None,
+) -> Executor:
     """Make the Executor.
 
     Args:
@@ -74,6 +80,7 @@ def construct(recipe: Recipe, uses_with: dict[str, Any], rebind: dict[str, str],
         uses_with: Constructor arguments, over those of the config.
         rebind: endpoint -> method, over those of the config.
         runtime: What the host tells it: name, replica, replicas.
+        batching: How requests are merged, over what config and class say.
 
     Raises:
         SpecError: An argument nobody takes.
@@ -85,7 +92,7 @@ def construct(recipe: Recipe, uses_with: dict[str, Any], rebind: dict[str, str],
         require_device(parse_context(device))
     kind = recipe.kind
     executor = kind.__new__(kind)
-    executor.requests = table(kind, {**recipe.requests, **rebind}, recipe.batching)
+    executor.requests = table(kind, {**recipe.requests, **rebind}, batching or recipe.batching)
     executor.metas = SimpleNamespace(**recipe.metas)
     executor.runtime_args = SimpleNamespace(**runtime)
     _check_arguments(kind, arguments)

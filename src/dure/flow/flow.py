@@ -27,6 +27,7 @@ from dure.flow.graph import order
 from dure.flow.plan import Placement, Plan, make_plan
 from dure.flow.yaml_io import assemble, flow_of, normalised, yaml_of
 from dure.gateway.assignment import Assignment as GatewayAssignment
+from dure.gateway.assignment import Node
 from dure.log import get_logger
 from dure.spec import GATEWAY, ExecutorSpec, FlowSpec, build
 from dure.worker.assignment import Assignment as WorkerAssignment
@@ -149,7 +150,8 @@ class Flow:
         if self._supervisor is not None:
             raise BackendError("this Flow runs already")
         spec = self._spec
-        needs = order(spec.executors)
+        limits = {e.name: e.max_queue_size for e in spec.executors}
+        nodes = {name: Node(needs, limits[name]) for name, needs in order(spec.executors).items()}
         plan = self.plan()
         workers = [
             (self._assignment(e, place), {**spec.env, **e.env, **place.env})
@@ -157,7 +159,7 @@ class Flow:
             for place in (plan.of(e.name, replica) for replica in range(e.replicas))
         ]
         timeout_s = max((e.timeout_ready_s for e in spec.executors), default=ExecutorSpec(uses="").timeout_ready_s)
-        supervisor = Supervisor(GatewayAssignment(needs=needs, spec=spec.gateway), workers, timeout_s)
+        supervisor = Supervisor(GatewayAssignment(nodes=nodes, spec=spec.gateway), workers, timeout_s)
         supervisor.start()
         self._supervisor = supervisor
         self._client = Client(self.host, self.port)
@@ -233,6 +235,12 @@ class Flow:
         return self._supervisor.port if self._supervisor is not None else self._spec.gateway.port
 
     @property
+    def metrics_port(self) -> int | None:
+        """Port of the page that Prometheus reads; the one given by the system once the Flow runs. None: no page."""
+        asked = self._spec.gateway.metrics_port
+        return self._supervisor.metrics_port if self._supervisor is not None and asked is not None else asked
+
+    @property
     def protocol(self) -> str:
         """Its public protocols, as shown in the banner."""
         return ", ".join(name.upper() for name in self._spec.gateway.protocol)
@@ -267,6 +275,8 @@ class Flow:
         ]
         if gateway.host not in ("127.0.0.1", "localhost", "::1"):
             lines.append(f"\t🔒 Private network:\t{_private_address(gateway.host)}:{port}")
+        if gateway.metrics_port is not None:
+            lines.append(f"\t📊 Metrics:\t\thttp://{gateway.host}:{self.metrics_port}/metrics")
         if gateway.public_address is not None:
             lines.append(f"\t🌐 Public address:\t{gateway.public_address}:{port}")
         get_logger(self._spec.name).info("%s", "\n".join(lines))

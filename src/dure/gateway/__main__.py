@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dure.errors import DureError, StartFailed, to_wire
 from dure.gateway.assignment import Assignment
@@ -21,6 +21,9 @@ from dure.gateway.router import Router
 from dure.log import LIFECYCLE, get_logger
 from dure.transport.address import listening_socket, native_path
 from dure.transport.control import Control
+
+if TYPE_CHECKING:
+    from dure.gateway.metrics_page import MetricsPage
 
 _DRAIN_S = 10.0
 
@@ -41,7 +44,7 @@ class _Gateway:
     def __init__(self, control: Control, assignment: Assignment) -> None:
         self._control = control
         self._assignment = assignment
-        self._router = Router(assignment.needs, self._tell_health)
+        self._router = Router(assignment.nodes, self._tell_health)
         self._native = NativeFront(self._router, assignment.spec)
         self._public: GrpcFront | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -55,12 +58,13 @@ class _Gateway:
             await public.open()
             path = native_path(self._assignment.spec.host, public.port)
             listener = await loop.create_unix_server(self._native.connection, sock=listening_socket(path))
+            page = self._metrics_page()
         except (OSError, DureError) as error:
             self._control.send({"failed": StartFailed(f"the gateway cannot listen: {error}")})
             return
         if not self._router.dispatchers:
             await public.set_serving(serving=True)
-        self._control.send({"ready": public.port})
+        self._control.send({"ready": public.port, "metrics_port": 0 if page is None else page.port})
         get_logger("gateway").log(LIFECYCLE, "ready and listening")
         threading.Thread(target=self._listen_to_parent, args=(loop,), daemon=True).start()
         # What is there now stays; a request leaves no cycles behind, so looking for them often is waste.
@@ -69,11 +73,21 @@ class _Gateway:
         await stop.wait()
         listener.close()
         await public.close(_DRAIN_S)
+        if page is not None:
+            await asyncio.to_thread(page.close)
         await self._drain()
         path.unlink(missing_ok=True)
         self._native.close()
         for dispatcher in self._router.dispatchers.values():
             dispatcher.close()
+
+    def _metrics_page(self) -> "MetricsPage | None":
+        spec = self._assignment.spec
+        if spec.metrics_port is None:
+            return None
+        from dure.gateway.metrics_page import MetricsPage
+
+        return MetricsPage(self._router, spec.host, spec.metrics_port)
 
     def _tell_health(self) -> None:
         if self._public is not None:
@@ -109,7 +123,7 @@ class _Gateway:
                 self._control.send({"attached": (name, replica), "error": None if error is None else to_wire(error)})
 
         try:
-            await self._router.dispatchers[name].attach(message["address"], told)
+            await self._router.dispatchers[name].attach(message["address"], replica, told)
         except OSError as error:
             told(StartFailed(f"the gateway cannot reach the worker of {name} at {message['address']}: {error}"))
 

@@ -8,11 +8,18 @@ import msgspec
 from dure.spec import GatewaySpec
 
 
+class Node(msgspec.Struct, frozen=True):
+    """One Executor in the graph: the names of those it takes documents from, and how many requests may wait for it."""
+
+    needs: list[str]
+    max_queue_size: int
+
+
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """The Flow's graph and the gateway's settings.
 
-    `needs` is in an order in which every Executor comes after those it needs.
+    `nodes` is in an order in which every Executor comes after those it needs.
     """
 
-    needs: dict[str, list[str]]
+    nodes: dict[str, Node]
     spec: GatewaySpec

@@ -17,8 +17,8 @@ from grpc_reflection.v1alpha import reflection
 from dure.document import dure_pb2 as pb
 from dure.document.forms import PROTOBUF
 from dure.errors import DecodeError, DureError, RequestError, StartFailed, TooLarge, to_wire
-from dure.gateway.job import Answer, Job
-from dure.gateway.router import Outcome, Request, Router, Walk
+from dure.gateway.job import Answer
+from dure.gateway.router import Handle, Outcome, Request, Router
 from dure.spec import GatewaySpec
 from dure.transport.address import written
 from dure.transport.messages import LIMIT_KEY
@@ -90,9 +90,12 @@ class GrpcFront:
 
     async def _post(self, envelope: pb.RequestEnvelope, context: Any) -> pb.ReplyEnvelope:
         done: asyncio.Future[Outcome | DureError] = asyncio.get_running_loop().create_future()
-        walk: Walk | Job | None = None
+        walk: Handle | None = None
         try:
             request = _request(envelope, self._spec.max_request_bytes, lambda _: None, done.set_result)
+            remaining_s = context.time_remaining()
+            if remaining_s is not None:  # gRPC's own deadline
+                request.timeout_s = min(remaining_s, request.timeout_s or remaining_s)
             walk = self._router.submit(request)
             outcome = await done
         except RequestError as error:
@@ -100,12 +103,13 @@ class GrpcFront:
         except asyncio.CancelledError:
             if walk is not None:
                 walk.withdraw()
+                self._router.figures.cancelled()
             raise
         if isinstance(outcome, DureError):
             fields = {name: _shortened(value) for name, value in to_wire(outcome).items()}
             metadata = (("dure-error-bin", msgspec.json.encode(fields)),)
             await context.abort(grpc.StatusCode[outcome.grpc_status], fields["message"], metadata)
-        return _reply(envelope.id, outcome)
+        return _reply(envelope.id, outcome, explain=envelope.explain)
 
     async def _stream(self, requests: AsyncIterator[pb.RequestsEnvelope], context: Any) -> None:
         session = _Session(self._router, self._spec)
@@ -129,7 +133,7 @@ class _Session:
     def __init__(self, router: Router, spec: GatewaySpec) -> None:
         self._router = router
         self._spec = spec
-        self._walks: dict[int, Walk | Job | None] = {}
+        self._walks: dict[int, Handle | None] = {}
         self._sizes: dict[int, int] = {}
         self._queued_bytes = 0
         self._ready: list[pb.ReplyEnvelope] = []
@@ -179,6 +183,7 @@ class _Session:
         for walk in self._walks.values():
             if walk is not None:
                 walk.withdraw()
+                self._router.figures.cancelled()
 
     def _submit(self, envelope: pb.RequestEnvelope) -> None:
         number = envelope.id
@@ -187,7 +192,7 @@ class _Session:
             self._walks.pop(number, None)
             self._held.discard(number)
             self._queued_bytes -= self._sizes.pop(number, 0)
-            self._tell(_reply(number, outcome))
+            self._tell(_reply(number, outcome, explain=envelope.explain))
 
         def part(answer: Answer) -> None:
             self._tell(pb.ReplyEnvelope(id=number, documents=bytes(answer.payload), part=True))
@@ -262,10 +267,21 @@ def _request(envelope: pb.RequestEnvelope, max_bytes: int, on_part: Any, on_done
         rows = pb.DocumentsHead.FromString(envelope.documents).rows
     except ProtobufError as error:
         raise DecodeError(f"documents is not a message Documents: {error}") from error
-    return Request(envelope.endpoint, parameters, PROTOBUF, rows, envelope.documents, envelope.parts, on_part, on_done)
+    return Request(
+        envelope.endpoint,
+        parameters,
+        PROTOBUF,
+        rows,
+        envelope.documents,
+        envelope.parts,
+        on_part,
+        on_done,
+        envelope.priority,
+        envelope.timeout_s,
+    )
 
 
-def _reply(number: int, outcome: Outcome | DureError) -> pb.ReplyEnvelope:
+def _reply(number: int, outcome: Outcome | DureError, *, explain: bool = False) -> pb.ReplyEnvelope:
     if isinstance(outcome, DureError):
         fields = to_wire(outcome)
         error = pb.Error(code=fields.pop("code"), message=str(fields.pop("message")))
@@ -274,4 +290,8 @@ def _reply(number: int, outcome: Outcome | DureError) -> pb.ReplyEnvelope:
     results = {
         name: msgspec.json.encode(msgspec.msgpack.decode(data)).decode() for name, data in outcome.results.items()
     }
-    return pb.ReplyEnvelope(id=number, documents=bytes(outcome.payload), results_json=results)
+    reply = pb.ReplyEnvelope(id=number, documents=bytes(outcome.payload), results_json=results)
+    if explain:
+        for name, served in outcome.served.items():
+            reply.served[name].CopyFrom(pb.Served(**msgspec.structs.asdict(served)))
+    return reply

@@ -5,11 +5,13 @@ A record with two callbacks. Knows neither replicas nor protocols.
 
 from collections.abc import Callable
 from enum import Enum, auto
+from math import inf
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from dure.errors import DureError
+from dure.served import Served
 
 Payload: TypeAlias = bytes | bytearray | memoryview
 
@@ -23,11 +25,15 @@ class Order(Enum):
 
 
 class Answer(Struct):
-    """Documents that came back: their number, their payload in the request's form, and a dict result as msgpack."""
+    """Documents that came back: their number, their payload in the request's form, and a dict result as msgpack.
+
+    `served` tells how, of an answer that is whole.
+    """
 
     rows: int
     payload: Payload
     result: bytes = b""
+    served: Served | None = None
 
 
 OnPart: TypeAlias = Callable[[Answer], None]
@@ -40,6 +46,9 @@ class Job(Struct, eq=False):
     `payloads` holds more than one where branches of the Flow come together. `on_done` is called exactly once, unless
     the job is withdrawn; `on_part` before that, for each part of a streamed answer. `tell` says something to the
     worker that has it, if that one would listen.
+
+    Moments are those of one monotonic clock, in seconds. `cost` is that of all its documents, `longest` that of the
+    dearest, in the unit of the Executor's `BatchSpec`; the dispatcher fills them in, and `arrived_at`.
     """
 
     endpoint: str
@@ -50,6 +59,12 @@ class Job(Struct, eq=False):
     stream: bool
     on_part: OnPart
     on_done: OnDone
+    priority: int = 0
+    deadline: float = inf
+    arrived_at: float = 0.0
+    sent_at: float = 0.0
+    cost: float = 0.0
+    longest: float = 1.0
     withdrawn: bool = False
     tell: Callable[[Order], None] | None = None
 
@@ -61,6 +76,7 @@ class Job(Struct, eq=False):
     def withdraw(self) -> None:
         """Nobody wants it any more: it is not sent if it waits, and ended if it runs and can be."""
         self.withdrawn = True
+        self.payloads = []  # it may stand in a queue for long
         if self.tell is not None:
             self.tell(Order.CANCEL)
 

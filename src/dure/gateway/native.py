@@ -10,8 +10,8 @@ from msgspec import Struct
 
 from dure.document.forms import COLUMNS
 from dure.errors import DecodeError, DureError, TooLarge, to_wire
-from dure.gateway.job import Answer, Job
-from dure.gateway.router import Outcome, Request, Router, Walk
+from dure.gateway.job import Answer
+from dure.gateway.router import Handle, Outcome, Request, Router
 from dure.spec import GatewaySpec
 from dure.transport.connection import Connection
 from dure.transport.frames import Frame, Kind
@@ -50,7 +50,7 @@ class NativeFront:
 
 class _Pending(Struct):
     size: int
-    walk: Walk | Job | None = None
+    walk: Handle | None = None
     held: bool = False
 
 
@@ -107,7 +107,7 @@ class _Peer:
             if isinstance(outcome, DureError):
                 self._send_error(number, outcome)
             else:
-                header = encode(Reply(outcome.rows, outcome.results))
+                header = encode(Reply(outcome.rows, outcome.results, outcome.served if call.explain else {}))
                 self.connection.send(Kind.REPLY, number, header, [outcome.payload])
             self._bound()
 
@@ -121,7 +121,18 @@ class _Peer:
         self.pending[number] = pending
         self.idle.clear()
         self._queued_bytes += pending.size
-        request = Request(call.endpoint, call.parameters, COLUMNS, call.rows, frame.body, call.stream, part, done)
+        request = Request(
+            call.endpoint,
+            call.parameters,
+            COLUMNS,
+            call.rows,
+            frame.body,
+            call.stream,
+            part,
+            done,
+            call.priority,
+            call.timeout_s,
+        )
         walk = self._router.submit(request)
         if number in self.pending:  # it may have failed at once
             pending.walk = walk
@@ -131,8 +142,9 @@ class _Peer:
         walk = self._forget(number)
         if walk is not None:
             walk.withdraw()
+            self._router.figures.cancelled()
 
-    def _forget(self, number: int) -> Walk | Job | None:
+    def _forget(self, number: int) -> Handle | None:
         pending = self.pending.pop(number, None)
         if pending is None:
             return None

@@ -11,7 +11,9 @@ import msgspec
 
 from dure.errors import DecodeError, DureError, WorkerCrashed, from_wire
 from dure.executor.endpoints import DEFAULT
-from dure.gateway.job import Answer, Job, Order
+from dure.gateway.figures import ExecutorFigures
+from dure.gateway.job import Answer, Job, Order, Payload
+from dure.served import Served
 from dure.transport.connection import Connection
 from dure.transport.frames import Frame, Kind
 from dure.transport.messages import (
@@ -21,6 +23,7 @@ from dure.transport.messages import (
     Item,
     Leave,
     Part,
+    Spent,
     WorkerHello,
     check_version,
     decode,
@@ -38,6 +41,8 @@ class Replica:
     """One worker.
 
     Args:
+        number: Its number among the replicas of its Executor.
+        figures: Where it is counted what it did.
         on_ready: Called with this replica once the worker has said what it answers.
         on_free: Called with this replica whenever a slot became free.
         on_leave: Called once with this replica and the requests that it never began, if its worker ends in order.
@@ -46,11 +51,15 @@ class Replica:
 
     def __init__(
         self,
+        number: int,
+        figures: ExecutorFigures,
         on_ready: Callable[["Replica"], None],
         on_free: Callable[["Replica"], None],
         on_leave: Callable[["Replica", list[Job]], None],
         on_lost: Callable[["Replica"], None],
     ) -> None:
+        self.number = number
+        self._figures = figures
         self.hello: WorkerHello | None = None
         self.refused: DureError | None = None
         self.slots = 0
@@ -58,23 +67,29 @@ class Replica:
         self._call_s = _SHORT_CALL_S
         self._answered_s = 0.0
         self._busy = False
+        self.rows_in_flight = 0
+        self.rows_per_s = 0.0
         self.in_flight: dict[int, list[Job]] = {}
         self._leaving = False
         self._on_ready, self._on_free, self._on_leave, self._on_lost = on_ready, on_free, on_leave, on_lost
         self._last = 0
         self.connection = Connection(_MAX_FRAME_BYTES, self._on_frame, self._on_closed)
 
-    def send(self, jobs: list[Job]) -> None:
-        """Send one batch."""
+    def send(self, jobs: list[Job], now: float) -> None:
+        """Send one batch; `now` is the moment of the monotonic clock."""
         self._last += 1
         self.in_flight[self._last] = jobs
         first = jobs[0]
-        items = [Item(job.form, job.rows, [len(payload) for payload in job.payloads]) for job in jobs]
+        items: list[Item] = []
+        bodies: list[Payload] = []
+        tell = partial(self._tell, self._last)
+        for job in jobs:
+            items.append(Item(job.form, job.rows, [len(payload) for payload in job.payloads]))
+            bodies += job.payloads
+            job.sent_at, job.tell = now, tell
+            self.rows_in_flight += job.rows
         header = encode(BatchCall(first.endpoint, first.parameters, first.stream, items))
-        if self.mixed and self._concurrent(first):
-            for job in jobs:
-                job.tell = partial(self._tell, self._last)
-        self.connection.send(Kind.CALL, self._last, header, [p for job in jobs for p in job.payloads])
+        self.connection.send(Kind.CALL, self._last, header, bodies)
 
     def takes(self, job: Job) -> bool:
         """Whether a slot is free for this request, where not all endpoints are alike (`mixed`)."""
@@ -101,7 +116,9 @@ class Replica:
 
     def _tell(self, number: int, order: Order) -> None:
         jobs = self.in_flight.get(number)
-        if jobs and (order is not Order.CANCEL or all(job.withdrawn for job in jobs)):
+        if jobs and (order is Order.CANCEL or self._concurrent(jobs[0])):
+            if order is Order.CANCEL and not all(job.withdrawn for job in jobs):
+                return
             self.connection.send(_ORDERS[order], number, b"", [])
 
     def _on_frame(self, connection: Connection, frame: Frame) -> None:
@@ -137,33 +154,57 @@ class Replica:
         if self._leaving and not self.in_flight:
             self.connection.close()
 
-    def _pace(self) -> None:
-        # While calls are short, more of them wait in the worker's socket: then not every one wakes two processes.
+    def _pace(self, rows: int) -> float:
+        """Measure how fast it is; return the moment."""
         now = monotonic()
-        if self._busy and self.hello is not None and not self.mixed and not self._leaving:
-            self._call_s += (now - self._answered_s - self._call_s) / 8
-            self.slots = _SLOTS_SHORT if self._call_s < _SHORT_CALL_S else self.hello.slots
+        if self._busy and self.hello is not None:
+            took_s = now - self._answered_s
+            self._call_s += (took_s - self._call_s) / 8
+            self.rows_per_s += (rows / max(took_s, 1e-9) - self.rows_per_s) / 8
+            # While calls are short, more of them wait in the worker's socket: then not every one wakes two processes.
+            if not self.mixed and not self._leaving:
+                self.slots = _SLOTS_SHORT if self._call_s < _SHORT_CALL_S else self.hello.slots
         self._busy, self._answered_s = bool(self.in_flight), now
+        return now
 
     def _on_reply(self, frame: Frame) -> None:
         jobs = self.in_flight.pop(frame.id)
-        self._pace()
-        outcomes = decode(BatchReply, frame.header).outcomes
+        rows = sum([job.rows for job in jobs])
+        self.rows_in_flight -= rows
+        now = self._pace(rows)
+        reply = decode(BatchReply, frame.header)
+        outcomes, spent = reply.outcomes, reply.spent
+        worked_s = spent.decode_s + spent.compute_s + spent.encode_s
+        wait_s = max(now - jobs[0].sent_at - worked_s, 0.0)
+        self._figures.served(self.number, jobs, spent, wait_s)
         # The slot is free before the answers are told, which may send more work here.
         if len(outcomes) != len(jobs):
             error = WorkerCrashed(f"a worker answered {len(outcomes)} requests where {len(jobs)} were sent")
             for job in jobs:
                 job.finish(error)
         elif len(jobs) == 1 and not outcomes[0].failed:
-            jobs[0].finish(Answer(outcomes[0].rows, frame.body, outcomes[0].result))
+            served = self._served(jobs[0], spent, wait_s, len(jobs), rows)
+            jobs[0].finish(Answer(outcomes[0].rows, frame.body, outcomes[0].result, served))
         else:
             body, at = memoryview(frame.body), 0
             for job, outcome in zip(jobs, outcomes, strict=True):
                 data = body[at : at + outcome.size]
                 at += outcome.size
-                job.finish(_error(data) if outcome.failed else Answer(outcome.rows, data, outcome.result))
+                served = self._served(job, spent, wait_s, len(jobs), rows)
+                job.finish(_error(data) if outcome.failed else Answer(outcome.rows, data, outcome.result, served))
         self._on_free(self)
         self._hang_up()
+
+    def _served(self, job: Job, spent: Spent, wait_s: float, requests: int, rows: int) -> Served:
+        return Served(
+            replica=self.number,
+            queue_s=job.sent_at - job.arrived_at,
+            wait_s=wait_s,
+            compute_s=spent.compute_s,
+            serialize_s=spent.decode_s + spent.encode_s,
+            batch_requests=requests,
+            batch_rows=rows,
+        )
 
     def _on_closed(self, connection: Connection) -> None:
         self._on_lost(self)

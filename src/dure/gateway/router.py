@@ -1,33 +1,48 @@
 """The single way in, whatever the protocol: walks a request through the Flow's graph of Executors.
 
-Knows endpoints, needs and joins. Does not parse or render anything, and looks into no payload.
+Knows endpoints, needs, joins, and until when an answer is of use. Does not parse or render anything, and looks into no
+payload.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from math import inf
+from time import monotonic
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from dure.errors import DureError, EndpointNotFound
+from dure.errors import DeadlineExceeded, DureError, EndpointNotFound
 from dure.executor.endpoints import DEFAULT
+from dure.gateway.assignment import Node
 from dure.gateway.dispatcher import Dispatcher
+from dure.gateway.figures import RequestFigures
 from dure.gateway.job import Answer, Job, OnPart, Payload
-from dure.spec import GATEWAY, suggest
+from dure.served import Served
+from dure.spec import GATEWAY, MAX_PRIORITY, suggest
 from dure.transport.messages import JOIN
 
 _MAX_ROUTES = 1024
 
 
 class Outcome(Struct):
-    """The answer to a request: documents, and Executor name -> what its method returned as a dict (msgpack)."""
+    """The answer to a request: documents, and Executor name -> what its method returned as a dict (msgpack).
+
+    `served`: Executor name -> how it served the request.
+    """
 
     rows: int
     payload: Payload
     results: dict[str, bytes]
+    served: dict[str, Served] = {}
 
 
 class Request(Struct, eq=False):
-    """One request, as a protocol hands it over. `on_done` is called exactly once, unless it is withdrawn."""
+    """One request, as a protocol hands it over. `on_done` is called exactly once, unless it is withdrawn.
+
+    `timeout_s` is how long its answer is of use, 0 for ever. The higher its priority, the sooner it is served. The
+    router fills in when it was read and its deadline, moments of the monotonic clock, and where it is counted.
+    """
 
     endpoint: str
     parameters: bytes
@@ -37,6 +52,60 @@ class Request(Struct, eq=False):
     stream: bool
     on_part: OnPart
     on_done: Callable[[Outcome | DureError], None]
+    priority: int = 0
+    timeout_s: float = 0.0
+    deadline: float = inf
+    read_at: float = 0.0
+    figures: RequestFigures | None = None
+
+    def finish(self, outcome: Outcome | DureError) -> None:
+        """Count what became of it, and tell it."""
+        if self.figures is not None:
+            self.figures.finished(outcome if isinstance(outcome, DureError) else None, monotonic() - self.read_at)
+        self.on_done(outcome)
+
+
+class Handle(Protocol):
+    """A request on its way."""
+
+    def withdraw(self) -> None:
+        """The caller no longer wants it: what is queued is dropped, what runs is ended if it can be."""
+
+    def hold(self, *, held: bool) -> None:
+        """Make no more parts of a streamed answer for now, or go on."""
+
+
+class _Until:
+    """A request that is withdrawn, wherever it is, when its time is over."""
+
+    def __init__(self, request: Request, submit: Callable[[Request], Handle | None]) -> None:
+        self._request, self._on_done = request, request.on_done
+        self._timer = asyncio.get_running_loop().call_later(max(request.timeout_s, 0.0), self._expire)
+        request.deadline, request.on_done = request.read_at + request.timeout_s, self._done
+        self._inner = submit(request)
+
+    def handle(self) -> Handle | None:
+        return self if self._inner is not None else None
+
+    def withdraw(self) -> None:
+        self._timer.cancel()
+        if self._inner is not None:
+            self._inner.withdraw()
+
+    def hold(self, *, held: bool) -> None:
+        if self._inner is not None:
+            self._inner.hold(held=held)
+
+    def _done(self, outcome: Outcome | DureError) -> None:
+        self._timer.cancel()
+        self._on_done(outcome)
+
+    def _expire(self) -> None:
+        self.withdraw()
+        timeout_s = self._request.timeout_s
+        self._request.finish(
+            DeadlineExceeded(f"no answer within {timeout_s:g} s (timeout_s); what was not begun never will be")
+        )
 
 
 class _Route(NamedTuple):
@@ -51,14 +120,18 @@ class Router:
     """The graph.
 
     Args:
-        needs: Executor name -> names of those it takes documents from; `gateway` is the Flow's entrance. Without
-            cycles, and in an order in which every name comes after what it needs.
+        nodes: Executor name -> its place in the graph; `gateway` is the Flow's entrance. Without cycles, and in an
+            order in which every name comes after what it needs.
         on_change: Called when a replica of any Executor came or went.
+
+    Attributes:
+        figures: What became of requests.
     """
 
-    def __init__(self, needs: Mapping[str, list[str]], on_change: Callable[[], None]) -> None:
-        self.dispatchers = {name: Dispatcher(name, self._changed) for name in needs}
-        self._needs = needs
+    def __init__(self, nodes: Mapping[str, Node], on_change: Callable[[], None]) -> None:
+        self.dispatchers = {name: Dispatcher(name, node.max_queue_size, self._changed) for name, node in nodes.items()}
+        self.figures = RequestFigures()
+        self._nodes = nodes
         self._on_change = on_change
         self._routes: dict[str, _Route] = {}
 
@@ -75,12 +148,17 @@ class Router:
         """Every endpoint of every Executor; `/default` stands for "whatever else"."""
         return sorted({name for d in self.dispatchers.values() for name in d.endpoints})
 
-    def submit(self, request: Request) -> "Walk | Job | None":
+    def submit(self, request: Request) -> Handle | None:
         """Send a request on its way; what is returned can withdraw or hold it."""
+        request.priority = min(max(request.priority, -MAX_PRIORITY), MAX_PRIORITY)
+        request.read_at, request.figures = monotonic(), self.figures
+        return _Until(request, self._submit).handle() if request.timeout_s else self._submit(request)
+
+    def _submit(self, request: Request) -> Handle | None:
         try:
             route = self._routes.get(request.endpoint) or self._find_route(request.endpoint)
         except EndpointNotFound as error:
-            request.on_done(error)
+            request.finish(error)
             return None
         if route.only is not None:
             return self._visit_only(route.only, request)
@@ -92,10 +170,11 @@ class Router:
         # Most Flows answer an endpoint with one Executor: there is no way to keep track of.
         def done(answer: Answer | DureError) -> None:
             if isinstance(answer, DureError):
-                request.on_done(answer)
+                request.finish(answer)
             else:
                 results = {name: answer.result} if answer.result else {}
-                request.on_done(Outcome(answer.rows, answer.payload, results))
+                served = {name: answer.served} if answer.served is not None else {}
+                request.finish(Outcome(answer.rows, answer.payload, results, served))
 
         job = Job(
             request.endpoint,
@@ -106,6 +185,8 @@ class Router:
             request.stream,
             request.on_part,
             done,
+            request.priority,
+            request.deadline,
         )
         self.dispatchers[name].submit(job)
         return job
@@ -138,7 +219,7 @@ class Router:
 
     def _active_needs(self, name: str, active: list[str]) -> list[str]:
         found: dict[str, None] = {}
-        for source in self._needs[name]:
+        for source in self._nodes[name].needs:
             if source == GATEWAY or source in active:
                 found[source] = None
             else:
@@ -149,7 +230,7 @@ class Router:
 class Walk:
     """One request on its way through the graph."""
 
-    __slots__ = ("_dispatchers", "_jobs", "_left", "_outputs", "_over", "_request", "_results", "_route")
+    __slots__ = ("_dispatchers", "_jobs", "_left", "_outputs", "_over", "_request", "_results", "_route", "_served")
 
     def __init__(self, dispatchers: dict[str, Dispatcher], route: _Route, request: Request) -> None:
         self._dispatchers = dispatchers
@@ -157,6 +238,7 @@ class Walk:
         self._request = request
         self._outputs: dict[str, Answer] = {}
         self._results: dict[str, bytes] = {}
+        self._served: dict[str, Served] = {}
         self._jobs: list[Job] = []
         self._left = len(route.leaves)
         self._over = False
@@ -200,6 +282,8 @@ class Walk:
             stream=stream,
             on_part=self._on_part,
             on_done=self._on_joined if endpoint == JOIN else lambda answer: self._on_done(name, answer),
+            priority=request.priority,
+            deadline=request.deadline,
         )
         self._jobs.append(job)
         self._dispatchers[name].submit(job)
@@ -217,6 +301,8 @@ class Walk:
         self._outputs[name] = answer
         if answer.result:
             self._results[name] = answer.result
+        if answer.served is not None:
+            self._served[name] = answer.served
         route = self._route
         for follower in route.after[name]:
             if all(need == GATEWAY or need in self._outputs for need in route.needs[follower]):
@@ -230,16 +316,18 @@ class Walk:
         leaves = self._route.leaves
         answers = [self._outputs[name] for name in leaves]
         if len(leaves) == 1:
-            self._finish(Outcome(answers[0].rows, answers[0].payload, self._results))
+            self._finish(Outcome(answers[0].rows, answers[0].payload, self._results, self._served))
         else:
             self._send(leaves[-1], JOIN, max(a.rows for a in answers), [a.payload for a in answers], stream=False)
 
     def _on_joined(self, answer: Answer | DureError) -> None:
         if not self._over:
             self._finish(
-                answer if isinstance(answer, DureError) else Outcome(answer.rows, answer.payload, self._results)
+                answer
+                if isinstance(answer, DureError)
+                else Outcome(answer.rows, answer.payload, self._results, self._served)
             )
 
     def _finish(self, outcome: Outcome | DureError) -> None:
         self.withdraw()
-        self._request.on_done(outcome)
+        self._request.finish(outcome)

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from dure.errors import DecodeError
+from dure.served import Served
 from dure.spec import BatchSpec
 
-VERSION = 1
+VERSION = 2
 """Of the wire. Both ends say theirs in HELLO; another one is refused."""
 
 LIMIT_KEY = "dure-max-request-bytes"
@@ -54,22 +55,31 @@ class GatewayHello(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Call(msgspec.Struct, array_like=True, frozen=True):
-    """Client to gateway: one request. `parameters` is a msgpack map, or nothing."""
+    """Client to gateway: one request. `parameters` is a msgpack map, or nothing.
+
+    `timeout_s` is how long the answer is of use, from now on, 0 for ever; with `explain` the answer tells how it came
+    about.
+    """
 
     endpoint: str
     parameters: bytes
     rows: int
     stream: bool
+    priority: int = 0
+    timeout_s: float = 0.0
+    explain: bool = False
 
 
 class Reply(msgspec.Struct, array_like=True, frozen=True):
     """Gateway to client: the documents of the body are an answer, or with PART a part of one.
 
-    `results`: Executor name -> what its method returned as a dict, each a msgpack value.
+    `results`: Executor name -> what its method returned as a dict, each a msgpack value. `served`: Executor name -> how
+    it served the request, if that was asked for.
     """
 
     rows: int
     results: dict[str, bytes]
+    served: dict[str, Served] = {}
 
 
 class Item(msgspec.Struct, array_like=True, frozen=True):
@@ -101,10 +111,24 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
     result: bytes
 
 
+class Spent(msgspec.Struct, array_like=True):
+    """What a worker spent on a batch, in seconds: on reading documents, in methods, on writing answers.
+
+    `stages` is what the Executor itself said of the time in methods.
+    """
+
+    decode_s: float = 0.0
+    compute_s: float = 0.0
+    encode_s: float = 0.0
+    num_calls: int = 0
+    stages: dict[str, float] = {}
+
+
 class BatchReply(msgspec.Struct, array_like=True, frozen=True):
-    """Worker to gateway: one outcome for each item of the batch, in order."""
+    """Worker to gateway: one outcome for each item of the batch, in order, and what it took."""
 
     outcomes: list[Outcome]
+    spent: Spent
 
 
 class Part(msgspec.Struct, array_like=True, frozen=True):

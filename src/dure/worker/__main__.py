@@ -60,7 +60,7 @@ def _construct(assignment: Assignment) -> Executor:
     if assignment.device is not None and "device" in known_arguments(recipe.kind):
         arguments.setdefault("device", assignment.device)
     runtime = {"name": assignment.name, "replica": assignment.replica, "replicas": assignment.replicas}
-    return construct(recipe, arguments, assignment.uses_requests, runtime)
+    return construct(recipe, arguments, assignment.uses_requests, runtime, assignment.batching)
 
 
 def _serve(executor: Executor, assignment: Assignment, control: Control, runner: Runner) -> None:
@@ -72,7 +72,7 @@ def _serve(executor: Executor, assignment: Assignment, control: Control, runner:
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
-        server = WorkerServer(runner, assignment.name, executor.requests, assignment.batching, stop.set)
+        server = WorkerServer(runner, assignment.name, executor.requests, stop.set)
         listener = await loop.create_unix_server(server.connection, sock=listening_socket(Path(assignment.address)))
         control.send({"ready": assignment.address})
         logger.log(LIFECYCLE, "ready and listening")

@@ -1,43 +1,37 @@
-"""From a batch of requests to their outcomes: decode, merge, call the user's method, check, split, render.
+"""Serves batches with one Executor: calls the user's method, and finds out whose fault it is when that fails.
 
-The only place where user code is called. Knows no sockets; `server.py` feeds it and sends what it returns.
+The only place where user code is called. Knows no sockets; `server.py` feeds it and sends what it returns. What becomes
+of a batch is decided once, in `_steps`, whether its method is an ordinary function or a coroutine.
 """
 
 import asyncio
 import contextlib
-import traceback
 from collections.abc import AsyncGenerator, Generator, Iterator
 from time import perf_counter
 from typing import Any, TypeAlias
 
-import msgspec
-
-from dure.device.loss import device_loss
+from dure.device.loss import device_loss, out_of_memory
 from dure.device.transfer import asked_by
-from dure.document import plain
 from dure.document.array import DocumentArray
-from dure.document.document import Document
-from dure.document.forms import PROTOBUF, decode_form, encode_form
-from dure.document.merge import concatenate, join, split
-from dure.errors import DecodeError, DeviceLost, DureError, ExecutorError, ValidationError, to_wire
+from dure.document.forms import encode_form
+from dure.document.merge import concatenate
+from dure.errors import DecodeError, DeviceLost
 from dure.executor.base import Executor
 from dure.executor.endpoints import DEFAULT, Endpoint
+from dure.executor.stages import stages_into
+from dure.log import get_logger
 from dure.transport.frames import Buffers
-from dure.transport.messages import JOIN, BatchCall, Outcome
+from dure.transport.messages import JOIN, BatchCall, Outcome, Spent
+from dure.worker.arguments import arguments_of
+from dure.worker.batch import Answer, Batch, NotMergeable, documents_of, length, part, singles
+from dure.worker.fault import Where, failed
 from dure.worker.metrics import Counters
 
-Answer: TypeAlias = tuple[Outcome, Buffers]
 Fragment: TypeAlias = tuple[int, Buffers]
 """Number of documents, and their payload: a part of a streamed answer."""
 
-
-class Batch(msgspec.Struct):
-    """Decoded requests on their way to one call."""
-
-    call: BatchCall
-    documents: DocumentArray
-    branches: list[DocumentArray]
-    counts: list[int]
+_Steps: TypeAlias = Generator[tuple[Endpoint, Batch], Any, list[Answer]]
+"""Yields what is to be called; is sent what was returned, or thrown what was raised; returns the answers."""
 
 
 class Runner:
@@ -56,6 +50,7 @@ class Runner:
         self._executor = executor
         self._name = name
         self._counters = counters
+        self._unmerged: set[str] = set()
         self.lost = ""
 
     def endpoint(self, name: str) -> Endpoint | None:
@@ -63,39 +58,43 @@ class Runner:
         table = self._executor.requests
         return None if name == JOIN else table.get(name) or table[DEFAULT]
 
-    def run(self, call: BatchCall, body: memoryview | bytearray) -> list[Answer]:
-        """Serve a batch with a method that is an ordinary function.
+    def run(self, call: BatchCall, body: memoryview | bytearray, spent: Spent) -> list[Answer]:
+        """Serve a batch with a method that is an ordinary function; what it took is added to `spent`.
 
-        If a merged call fails, each request is tried alone, so that only the one at fault fails.
+        If a merged call fails, its halves are tried, and so on, so that only the request at fault fails.
         """
-        if self.lost:
-            return self._failed(call, DeviceLost(self.lost))
+        steps = self._steps(call, body, spent)
         try:
-            batch = self._decode(call, body)
-            endpoint = self.endpoint(call.endpoint)
-            returned = None if endpoint is None else self._call(endpoint, batch)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - user code
-            if len(call.items) == 1 or self._loses(error):
-                return self._failed(call, error)
-            return [self.run(single, part)[0] for single, part in _singles(call, body)]
-        return self._finish(batch, returned)
+            endpoint, batch = next(steps)
+            while True:
+                try:
+                    returned = self._call(endpoint, batch, spent)
+                except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - user code
+                    endpoint, batch = steps.throw(error)
+                else:
+                    endpoint, batch = steps.send(returned)
+        except StopIteration as done:
+            return self._counted(call, spent, done.value)
 
-    async def run_async(self, call: BatchCall, body: memoryview | bytearray) -> list[Answer]:
+    async def run_async(self, call: BatchCall, body: memoryview | bytearray, spent: Spent) -> list[Answer]:
         """Serve a batch with a coroutine function, as `run` does."""
-        if self.lost:
-            return self._failed(call, DeviceLost(self.lost))
+        steps = self._steps(call, body, spent)
         try:
-            batch = self._decode(call, body)
-            endpoint = self.endpoint(call.endpoint)
-            returned = None if endpoint is None else await self._call_async(endpoint, batch)
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - user code
-            _raise_if_withdrawn()
-            if len(call.items) == 1 or self._loses(error):
-                return self._failed(call, error)
-            return [(await self.run_async(single, part))[0] for single, part in _singles(call, body)]
-        return self._finish(batch, returned)
+            endpoint, batch = next(steps)
+            while True:
+                try:
+                    returned = await self._call_async(endpoint, batch, spent)
+                except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - user code
+                    _raise_if_withdrawn()
+                    endpoint, batch = steps.throw(error)
+                else:
+                    endpoint, batch = steps.send(returned)
+        except StopIteration as done:
+            return self._counted(call, spent, done.value)
 
-    async def stream(self, call: BatchCall, body: memoryview | bytearray) -> AsyncGenerator[Answer | Fragment, None]:
+    async def stream(
+        self, call: BatchCall, body: memoryview | bytearray, spent: Spent
+    ) -> AsyncGenerator[Answer | Fragment, None]:
         """Serve one request with a generator: yield its parts, and an Answer at the end.
 
         Where the caller wants no parts, all of them are in the Answer.
@@ -105,56 +104,102 @@ class Runner:
             return
         whole: list[DocumentArray] = []
         try:
-            batch = self._decode(call, body)
+            batch = Batch.read(call, body, spent)
             endpoint = self._executor.requests.get(call.endpoint) or self._executor.requests[DEFAULT]
-            async with contextlib.aclosing(self._produce(endpoint, batch)) as items:
+            async with contextlib.aclosing(self._produce(endpoint, batch, spent)) as items:
                 async for item in items:
-                    part = _documents(item, None)
+                    piece = documents_of(item, None)
                     if call.stream:
-                        yield len(part), self._encode(call, part)
+                        yield len(piece), self._encode(call, piece, spent)
                     else:
-                        whole.append(part)
+                        whole.append(piece)
             rest = concatenate(whole) if whole else DocumentArray()
-            pieces = self._encode(call, rest)
+            pieces = self._encode(call, rest, spent)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - user code
             _raise_if_withdrawn()
-            yield self._failed(call, error)[0]
-            return
-        self._count(call)
-        yield Outcome(failed=False, rows=len(rest), size=_length(pieces), result=b""), pieces
+            answers = self._failed(call, error)
+        else:
+            answers = [(Outcome(failed=False, rows=len(rest), size=length(pieces), result=b""), pieces)]
+        yield self._counted(call, spent, answers)[0]
 
-    def _decode(self, call: BatchCall, body: memoryview | bytearray) -> Batch:
-        view = memoryview(body)
-        at = 0
-        arrays: list[DocumentArray] = []
-        branches: list[DocumentArray] = []
-        for item in call.items:
-            branches = []
-            for size in item.sizes:
-                branches.append(decode_form(item.form, view[at : at + size]))
-                at += size
-            arrays.append(join(branches))
-        return Batch(call, concatenate(arrays), branches, [len(array) for array in arrays])
+    # -- what becomes of a batch ----------------------------------------------------------------------------------
 
-    def _call(self, endpoint: Endpoint, batch: Batch) -> Any:
-        self._counters.num_calls += 1
+    def _steps(self, call: BatchCall, body: memoryview | bytearray, spent: Spent, *, halved: bool = False) -> _Steps:
+        if self.lost:
+            return self._failed(call, DeviceLost(self.lost))
+        merged = len(call.items) > 1
+        try:
+            endpoint = self.endpoint(call.endpoint)
+            if merged and endpoint is not None and endpoint.method in self._unmerged:
+                return (yield from self._singly(call, body, spent))
+            batch = Batch.read(call, body, spent)
+            returned = None if endpoint is None else (yield endpoint, batch)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - user code
+            # Memory that does not suffice for a half either will not for a quarter: nobody's documents are at fault.
+            again = merged and not self._loses(error) and not (halved and out_of_memory(error))
+            if not again:
+                return self._failed(call, error)
+            halved = out_of_memory(error)
+        else:
+            answers = self._taken_apart(endpoint, batch, returned, spent)
+            if answers is None:
+                return (yield from self._singly(call, body, spent))
+            return answers
+        middle, end = len(call.items) // 2, len(call.items)
+        first = yield from self._steps(*part(call, body, 0, middle), spent, halved=halved)
+        second = yield from self._steps(*part(call, body, middle, end), spent, halved=halved)
+        return first + second
+
+    def _singly(self, call: BatchCall, body: memoryview | bytearray, spent: Spent) -> _Steps:
+        answers: list[Answer] = []
+        for single, payload in singles(call, body):
+            answers += yield from self._steps(single, payload, spent)
+        return answers
+
+    def _taken_apart(self, endpoint: Endpoint | None, batch: Batch, returned: Any, spent: Spent) -> list[Answer] | None:
+        """Return the answers; None if nobody asked that requests be merged and they turn out not to be mergeable."""
+        on_trial = endpoint is not None and batch.merged and not endpoint.asked
+        try:
+            if on_trial and isinstance(returned, dict):
+                raise NotMergeable("returned a dict, which speaks of all requests of a call")
+            with self._answering(batch.call):
+                return batch.answers(returned, spent)
+        except Exception as error:  # noqa: BLE001 - what user code returned may fail in any way when it is looked at
+            if not on_trial or endpoint is None or not isinstance(error, NotMergeable):
+                return self._failed(batch.call, error)
+            self._unmerged.add(endpoint.method)
+            get_logger(self._name).warning(
+                "%s was called for several requests at once and %s. It is called for each of them again, and from now"
+                " on for one at a time; @batching(max_batch_size=1) says so from the start.",
+                endpoint.method,
+                error,
+            )
+            return None
+
+    # -- calls ----------------------------------------------------------------------------------------------------
+
+    def _call(self, endpoint: Endpoint, batch: Batch, spent: Spent) -> Any:
+        with self._timed(spent):
+            return self._method(endpoint)(**arguments_of(endpoint, batch))
+
+    async def _call_async(self, endpoint: Endpoint, batch: Batch, spent: Spent) -> Any:
+        with self._timed(spent):
+            return await self._method(endpoint)(**arguments_of(endpoint, batch))
+
+    @contextlib.contextmanager
+    def _timed(self, spent: Spent) -> Iterator[None]:
+        spent.num_calls += 1
         begin = perf_counter()
         try:
-            return self._method(endpoint)(**self._arguments(endpoint, batch))
+            with stages_into(spent.stages):
+                yield
         finally:
-            self._counters.compute_s += perf_counter() - begin
+            spent.compute_s += perf_counter() - begin
 
-    async def _call_async(self, endpoint: Endpoint, batch: Batch) -> Any:
-        self._counters.num_calls += 1
-        begin = perf_counter()
-        try:
-            return await self._method(endpoint)(**self._arguments(endpoint, batch))
-        finally:
-            self._counters.compute_s += perf_counter() - begin
-
-    async def _produce(self, endpoint: Endpoint, batch: Batch) -> AsyncGenerator[Any, None]:
-        self._counters.num_calls += 1
-        async with contextlib.aclosing(_iterate(self._method(endpoint)(**self._arguments(endpoint, batch)))) as items:
+    async def _produce(self, endpoint: Endpoint, batch: Batch, spent: Spent) -> AsyncGenerator[Any, None]:
+        spent.num_calls += 1
+        produced = self._method(endpoint)(**arguments_of(endpoint, batch))
+        async with contextlib.aclosing(_iterate(produced)) as items:
             while True:
                 begin = perf_counter()
                 try:
@@ -162,84 +207,37 @@ class Runner:
                 except StopAsyncIteration:
                     return
                 finally:  # not the time in which an item waits to be taken
-                    self._counters.compute_s += perf_counter() - begin
+                    spent.compute_s += perf_counter() - begin
                 yield item
 
     def _method(self, endpoint: Endpoint) -> Any:
         return getattr(self._executor, endpoint.method)
 
-    def _arguments(self, endpoint: Endpoint, batch: Batch) -> dict[str, Any]:
-        values: dict[str, Any] = {"docs": batch.documents}
-        if "parameters" in endpoint.arguments:
-            values["parameters"] = msgspec.msgpack.decode(batch.call.parameters) if batch.call.parameters else {}
-        if "docs_matrix" in endpoint.arguments:
-            values["docs_matrix"] = batch.branches if len(batch.branches) > 1 else None
-        return values
-
-    def _finish(self, batch: Batch, returned: Any) -> list[Answer]:
-        counts, items = batch.counts, batch.call.items
-        try:
-            result = b""
-            if isinstance(returned, dict):
-                result = _encode_result(returned, {item.form for item in items})
-                returned = None
-            documents = _documents(returned, batch.documents)
-            if len(items) == 1:
-                counts = [len(documents)]
-            elif len(documents) != sum(counts):
-                raise ValidationError(
-                    f"returned {len(documents)} documents for {sum(counts)}; requests are merged here"
-                    " (max_batch_size), so a method must give back as many documents as it got, in their order"
-                )
-            answers: list[Answer] = []
-            with self._answering(batch.call):
-                for item, part in zip(items, split(documents, counts), strict=True):
-                    pieces = encode_form(item.form, part)
-                    answers.append((Outcome(False, len(part), _length(pieces), result), pieces))
-        except Exception as error:  # noqa: BLE001 - what user code returned may fail in any way when it is looked at
-            return self._failed(batch.call, error)
-        self._count(batch.call)
-        return answers
+    # -- answers --------------------------------------------------------------------------------------------------
 
     def _answering(self, call: BatchCall) -> asked_by:
         return asked_by(f"the answer of {self._name} at {call.endpoint}")
 
-    def _encode(self, call: BatchCall, documents: DocumentArray) -> Buffers:
+    def _encode(self, call: BatchCall, documents: DocumentArray, spent: Spent) -> Buffers:
+        begin = perf_counter()
         with self._answering(call):
-            return encode_form(call.items[0].form, documents)
+            pieces = encode_form(call.items[0].form, documents)
+        spent.encode_s += perf_counter() - begin
+        return pieces
 
-    def _count(self, call: BatchCall) -> None:
+    def _counted(self, call: BatchCall, spent: Spent, answers: list[Answer]) -> list[Answer]:
         if call.endpoint != JOIN:
-            counters = self._counters
-            counters.num_requests += len(call.items)
-            for item in call.items:
-                counters.num_documents += item.rows
+            self._counters.add(len(call.items), sum([item.rows for item in call.items]), spent)
+        return answers
 
     def _loses(self, error: BaseException) -> bool:
         self.lost = self.lost or device_loss(error)
         return bool(self.lost)
 
     def _failed(self, call: BatchCall, error: BaseException) -> list[Answer]:
-        self._count(call)
-        told = error if isinstance(error, DecodeError) else self._user_error(call, error)
-        data = msgspec.msgpack.encode(to_wire(told))
-        return [(Outcome(failed=True, rows=0, size=len(data), result=b""), [data]) for _ in call.items]
-
-    def _user_error(self, call: BatchCall, error: BaseException) -> DureError:
-        where = {
-            "executor": self._name,
-            "endpoint": call.endpoint,
-            "remote_traceback": _sendable("".join(traceback.format_exception(error))),
-        }
-        if self._loses(error):
-            lost = DeviceLost(f"{self._name} failed at {call.endpoint}: {self.lost} Another worker takes its place.")
-            vars(lost).update(where)
-            return lost
-        kind = type(error)
-        text = _text(error)
-        name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-        message = f"{self._name} failed at {call.endpoint}: {name}: {text}"
-        return ExecutorError(message, original_type=name, original_message=text, **where)
+        if not isinstance(error, DecodeError):
+            self._loses(error)
+        return failed(Where(self._name, call.endpoint), error, self.lost, len(call.items))
 
 
 def _raise_if_withdrawn() -> None:
@@ -247,54 +245,6 @@ def _raise_if_withdrawn() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return _sendable(str(error))
-    except Exception as broken:  # noqa: BLE001 - user code, too
-        return f"<its text cannot be had: {type(broken).__qualname__}>"
-
-
-def _sendable(text: str) -> str:
-    # Lone surrogates, which stand in texts that were decoded carelessly, have no UTF-8.
-    return text.encode(errors="backslashreplace").decode()
-
-
-def _singles(call: BatchCall, body: memoryview | bytearray) -> Iterator[tuple[BatchCall, memoryview]]:
-    view = memoryview(body)
-    at = 0
-    for item in call.items:
-        size = sum(item.sizes)
-        yield BatchCall(call.endpoint, call.parameters, call.stream, [item]), view[at : at + size]
-        at += size
-
-
-def _documents(returned: Any, given: DocumentArray | None) -> DocumentArray:
-    if isinstance(returned, DocumentArray):
-        return returned
-    if isinstance(returned, Document):
-        return DocumentArray(returned)
-    if returned is None and given is not None:
-        return given
-    raise ValidationError(
-        f"returned a {type(returned).__name__}; a method returns None, a DocumentArray or a dict,"
-        " and a generator yields Documents or DocumentArrays"
-    )
-
-
-def _encode_result(result: dict[str, Any], forms: set[str]) -> bytes:
-    plain.check(result, "the dict returned")
-    if PROTOBUF in forms:
-        plain.to_json(result, "the dict returned")  # which it will be sent as
-    try:
-        return msgspec.msgpack.encode(result, enc_hook=plain.encode_hook)
-    except (TypeError, OverflowError, ValueError) as error:
-        raise ValidationError(f"returned a dict that cannot be sent: {error}") from error
-
-
-def _length(pieces: Buffers) -> int:
-    return sum([len(piece) for piece in pieces])
 
 
 async def _iterate(produced: Generator[Any] | AsyncGenerator[Any]) -> AsyncGenerator[Any]:

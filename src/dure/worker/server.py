@@ -6,12 +6,10 @@ coroutines and generators run beside each other, and end when their caller is go
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable
 
 from dure.errors import Cancelled, TooLarge, to_wire
 from dure.executor.endpoints import Endpoint
-from dure.spec import BatchSpec
 from dure.transport.connection import Connection
 from dure.transport.frames import Buffers, Frame, Kind
 from dure.transport.messages import (
@@ -22,11 +20,13 @@ from dure.transport.messages import (
     Leave,
     Outcome,
     Part,
+    Spent,
     WorkerHello,
     decode,
     encode,
 )
-from dure.worker.runner import Answer, Runner
+from dure.worker.batch import Answer
+from dure.worker.runner import Runner
 
 _SLOTS_IN_ORDER = 2  # one being computed, one waiting in the socket
 _SLOTS_CONCURRENT = 64
@@ -41,7 +41,6 @@ class WorkerServer:
         runner: Calls the user's methods.
         name: The Executor's name.
         endpoints: Its table.
-        batching: Over what the table says, from the Flow.
         on_lost: Called once when a device is lost: what was begun is answered, and nothing more will be.
     """
 
@@ -50,7 +49,6 @@ class WorkerServer:
         runner: Runner,
         name: str,
         endpoints: dict[str, Endpoint],
-        batching: BatchSpec | None,
         on_lost: Callable[[], None],
     ) -> None:
         self._runner = runner
@@ -59,14 +57,12 @@ class WorkerServer:
         self._hello = WorkerHello(
             version=VERSION,
             name=name,
-            endpoints={
-                key: EndpointInfo(e.batching if batching is None or e.streaming else batching, _concurrent(e))
-                for key, e in endpoints.items()
-            },
+            endpoints={key: EndpointInfo(one.batching, _concurrent(one)) for key, one in endpoints.items()},
             slots=_SLOTS_CONCURRENT if any(map(_concurrent, endpoints.values())) else _SLOTS_IN_ORDER,
             slots_in_order=_SLOTS_IN_ORDER,
         )
-        self._waiting: deque[tuple[Connection, Frame]] = deque()
+        self._waiting: dict[tuple[Connection, int], Frame] = {}  # in the order they came
+        self._withdrawn: set[tuple[Connection, int]] = set()  # of those
         self._tasks: dict[tuple[Connection, int], asyncio.Task[None]] = {}
         self._held: dict[tuple[Connection, int], asyncio.Event] = {}
         self._connections: set[Connection] = set()
@@ -100,17 +96,23 @@ class WorkerServer:
         self._connections.discard(connection)
         if not self._connections:
             self._alone.set()
+        for key in [key for key in self._waiting if key[0] is connection]:
+            del self._waiting[key]  # who sent them will send them elsewhere
+        self._rest()
         for (asker, _), task in self._tasks.items():
             if asker is connection:
                 task.cancel()
 
     def _on_frame(self, connection: Connection, frame: Frame) -> None:
+        key = connection, frame.id
         if frame.kind is Kind.CALL:
-            self._waiting.append((connection, frame))
+            self._waiting[key] = frame
             self._idle.clear()
-            # One call a turn of the loop, so that its answer is written before the next begins.
-            asyncio.get_running_loop().call_soon(self._next)
-        elif (key := (connection, frame.id)) in self._tasks:
+            if len(self._waiting) == 1:
+                asyncio.get_running_loop().call_soon(self._next)
+        elif frame.kind is Kind.CANCEL and key in self._waiting:
+            self._withdrawn.add(key)
+        elif key in self._tasks:
             if frame.kind is Kind.CANCEL:
                 self._tasks[key].cancel()
             elif frame.kind is Kind.HOLD:
@@ -121,17 +123,31 @@ class WorkerServer:
     def _next(self) -> None:
         if self._leaving:
             return
-        connection, frame = self._waiting.popleft()
+        if self._waiting:
+            key = next(iter(self._waiting))
+            frame = self._waiting.pop(key)
+            if key in self._withdrawn:
+                self._withdrawn.discard(key)
+                items = decode(BatchCall, frame.header).items
+                _fail(*key, len(items), Cancelled("withdrawn before it was begun"))
+            else:
+                self._serve(key[0], frame)
+        if self._waiting:
+            # One call a turn of the loop: its answer is written before the next begins, and who withdraws is heard.
+            asyncio.get_running_loop().call_soon(self._next)
+        self._rest()
+
+    def _serve(self, connection: Connection, frame: Frame) -> None:
         call = decode(BatchCall, frame.header)
         endpoint = self._runner.endpoint(call.endpoint)
-        if endpoint is not None and _concurrent(endpoint):
-            serve = self._serve_stream if endpoint.streaming else self._serve_async
-            key = connection, frame.id
-            self._tasks[key] = asyncio.get_running_loop().create_task(serve(connection, frame, call))
-            self._tasks[key].add_done_callback(lambda task: self._task_done(key, task, call))
+        if endpoint is None or not _concurrent(endpoint):
+            spent = Spent()
+            self._answer(connection, frame.id, self._runner.run(call, frame.body, spent), spent)
             return
-        self._answer(connection, frame.id, self._runner.run(call, frame.body))
-        self._rest()
+        serve = self._serve_stream if endpoint.streaming else self._serve_async
+        key = connection, frame.id
+        self._tasks[key] = asyncio.get_running_loop().create_task(serve(connection, frame, call))
+        self._tasks[key].add_done_callback(lambda task: self._task_done(key, task, call))
 
     def _task_done(self, key: tuple[Connection, int], task: asyncio.Task[None], call: BatchCall) -> None:
         del self._tasks[key]
@@ -147,13 +163,15 @@ class WorkerServer:
             self._idle.set()
 
     async def _serve_async(self, connection: Connection, frame: Frame, call: BatchCall) -> None:
-        self._answer(connection, frame.id, await self._runner.run_async(call, frame.body))
+        spent = Spent()
+        self._answer(connection, frame.id, await self._runner.run_async(call, frame.body, spent), spent)
 
     async def _serve_stream(self, connection: Connection, frame: Frame, call: BatchCall) -> None:
-        async with contextlib.aclosing(self._runner.stream(call, frame.body)) as pieces:
+        spent = Spent()
+        async with contextlib.aclosing(self._runner.stream(call, frame.body, spent)) as pieces:
             async for head, body in pieces:
                 if isinstance(head, Outcome):
-                    self._answer(connection, frame.id, [(head, body)])
+                    self._answer(connection, frame.id, [(head, body)], spent)
                     return
                 connection.send(Kind.PART, frame.id, encode(Part(head)), body)
                 await connection.drained()
@@ -161,10 +179,10 @@ class WorkerServer:
                 if (held := self._held.get((connection, frame.id))) is not None:
                     await held.wait()
 
-    def _answer(self, connection: Connection, number: int, answers: list[Answer]) -> None:
+    def _answer(self, connection: Connection, number: int, answers: list[Answer], spent: Spent) -> None:
         bodies: Buffers = [piece for _, pieces in answers for piece in pieces]
         try:
-            connection.send(Kind.REPLY, number, encode(BatchReply([outcome for outcome, _ in answers])), bodies)
+            connection.send(Kind.REPLY, number, encode(BatchReply([outcome for outcome, _ in answers], spent)), bodies)
         except TooLarge as error:
             _fail(connection, number, len(answers), error)
         if self._runner.lost and not self._leaving:
@@ -186,4 +204,4 @@ def _fail(connection: Connection, number: int, count: int, error: BaseException)
     # Whatever happens, a call is answered: its slot is free, and nobody waits, only then.
     data = encode(to_wire(error))
     outcome = Outcome(failed=True, rows=0, size=len(data), result=b"")
-    connection.send(Kind.REPLY, number, encode(BatchReply([outcome] * count)), [data] * count)
+    connection.send(Kind.REPLY, number, encode(BatchReply([outcome] * count, Spent())), [data] * count)

@@ -1,0 +1,18 @@
+"""What a method is called with: the arguments that it names, out of a batch."""
+
+from typing import Any
+
+import msgspec
+
+from dure.executor.endpoints import Endpoint
+from dure.worker.batch import Batch
+
+
+def arguments_of(endpoint: Endpoint, batch: Batch) -> dict[str, Any]:
+    """Return the keyword arguments for one call."""
+    values: dict[str, Any] = {"docs": batch.documents}
+    if "parameters" in endpoint.arguments:
+        values["parameters"] = msgspec.msgpack.decode(batch.call.parameters) if batch.call.parameters else {}
+    if "docs_matrix" in endpoint.arguments:
+        values["docs_matrix"] = batch.branches if len(batch.branches) > 1 else None
+    return values

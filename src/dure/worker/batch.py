@@ -1,0 +1,168 @@
+"""Requests that are served together: read as one array of documents, and taken apart again, exactly.
+
+Knows what may come back from a method. Calls none.
+"""
+
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+
+from dure.document import plain
+from dure.document.array import DocumentArray
+from dure.document.document import ARRAYS, Document
+from dure.document.forms import PROTOBUF, decode_form, encode_form
+from dure.document.merge import concatenate, join, split
+from dure.errors import ValidationError
+from dure.transport.frames import Buffers
+from dure.transport.messages import BatchCall, Outcome, Spent
+
+Answer: TypeAlias = tuple[Outcome, Buffers]
+
+
+class NotMergeable(ValidationError):
+    """What a method returned for several requests cannot be taken apart again."""
+
+    code = "not_mergeable"
+
+
+class Batch(msgspec.Struct):
+    """Decoded requests on their way to one call. `ids` are those of the documents as they came."""
+
+    call: BatchCall
+    documents: DocumentArray
+    branches: list[DocumentArray]
+    counts: list[int]
+    ids: list[str]
+
+    @classmethod
+    def read(cls, call: BatchCall, body: memoryview | bytearray, spent: Spent) -> "Batch":
+        """Read the payloads of all requests.
+
+        Raises:
+            DecodeError: One of them is not what it claims to be.
+        """
+        begin = perf_counter()
+        view = memoryview(body)
+        at = 0
+        arrays: list[DocumentArray] = []
+        branches: list[DocumentArray] = []
+        for item in call.items:
+            branches = []
+            for size in item.sizes:
+                branches.append(decode_form(item.form, view[at : at + size]))
+                at += size
+            arrays.append(join(branches))
+        documents = concatenate(arrays)
+        merged = len(arrays) > 1
+        if merged:
+            _detach(documents)
+        ids = documents.ids if merged else []
+        spent.decode_s += perf_counter() - begin
+        return cls(call, documents, branches, [len(array) for array in arrays], ids)
+
+    @property
+    def merged(self) -> bool:
+        """Whether there is more than one request in it."""
+        return len(self.counts) > 1
+
+    def answers(self, returned: Any, spent: Spent) -> list[Answer]:
+        """Take what a method returned apart: an answer for each request.
+
+        Raises:
+            NotMergeable: There are several requests, and it is not clear whose is what.
+            ValidationError: Nothing that a method may return, or a value that cannot travel.
+        """
+        begin = perf_counter()
+        items = self.call.items
+        result = b""
+        if isinstance(returned, dict):
+            result = _encode_result(returned, {item.form for item in items})
+            returned = None
+        documents = documents_of(returned, self.documents)
+        counts = self.counts
+        if self.merged:
+            self._check_order(documents)
+        else:
+            counts = [len(documents)]
+        answers: list[Answer] = []
+        for item, part in zip(items, split(documents, counts), strict=True):
+            pieces = encode_form(item.form, part)
+            answers.append((Outcome(False, len(part), length(pieces), result), pieces))
+        spent.encode_s += perf_counter() - begin
+        return answers
+
+    def _check_order(self, documents: DocumentArray) -> None:
+        if len(documents) != len(self.ids):
+            raise NotMergeable(
+                f"returned {len(documents)} documents for {len(self.ids)}; requests are merged here"
+                " (max_batch_size), so a method must give back as many documents as it got, in their order"
+            )
+        ids = documents.ids
+        if ids != self.ids and sorted(ids) == sorted(self.ids):
+            raise NotMergeable(
+                "returned the documents in another order; requests are merged here (max_batch_size), so a method must"
+                " give back the documents in the order in which it got them"
+            )
+
+
+def singles(call: BatchCall, body: memoryview | bytearray) -> Iterator[tuple[BatchCall, memoryview]]:
+    """Yield each request of a batch as a batch of its own."""
+    for at in range(len(call.items)):
+        yield part(call, body, at, at + 1)
+
+
+def part(call: BatchCall, body: memoryview | bytearray, start: int, end: int) -> tuple[BatchCall, memoryview]:
+    """Return the requests `start` to `end` of a batch as a batch of their own."""
+    sizes = [sum(item.sizes) for item in call.items[:end]]
+    begin = sum(sizes[:start])
+    chosen = memoryview(body)[begin : begin + sum(sizes[start:])]
+    return BatchCall(call.endpoint, call.parameters, call.stream, call.items[start:end]), chosen
+
+
+def documents_of(returned: Any, given: DocumentArray | None) -> DocumentArray:
+    """Return the documents that a method returned; for None those it was given, if there are.
+
+    Raises:
+        ValidationError: It is nothing that a method may return.
+    """
+    if isinstance(returned, DocumentArray):
+        return returned
+    if isinstance(returned, Document):
+        return DocumentArray(returned)
+    if returned is None and given is not None:
+        return given
+    raise ValidationError(
+        f"returned a {type(returned).__name__}; a method returns None, a DocumentArray or a dict,"
+        " and a generator yields Documents or DocumentArrays"
+    )
+
+
+def length(pieces: Buffers) -> int:
+    """Return the size of a payload in pieces, in bytes."""
+    return sum([len(piece) for piece in pieces])
+
+
+def _detach(documents: DocumentArray) -> None:
+    # Arrays of different shapes are still views of the payload, which must stay as it is: if the call fails, it is read
+    # again. Those of one shape have been copied into one array.
+    if documents.is_list:
+        for document in documents:
+            for name in ARRAYS & vars(document).keys():
+                setattr(document, name, np.array(getattr(document, name)))
+        return
+    for name, column in documents.columns().items():
+        if name in ARRAYS and isinstance(column, list):
+            documents.set_column(name, [None if value is None else np.array(value) for value in column])
+
+
+def _encode_result(result: dict[str, Any], forms: set[str]) -> bytes:
+    plain.check(result, "the dict returned")
+    if PROTOBUF in forms:
+        plain.to_json(result, "the dict returned")  # which it will be sent as
+    try:
+        return msgspec.msgpack.encode(result, enc_hook=plain.encode_hook)
+    except (TypeError, OverflowError, ValueError) as error:
+        raise ValidationError(f"returned a dict that cannot be sent: {error}") from error
