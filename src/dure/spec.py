@@ -90,6 +90,13 @@ class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Meta(description="names of the executors it takes its documents from (the one before, if not given)"),
     ] = None
     replicas: Annotated[int, Meta(ge=1, description="number of worker processes")] = 1
+    concurrency: Annotated[
+        int, Meta(ge=1, description="calls that a replica runs at a time, in threads, on one copy of its weights")
+    ] = 1
+    cpu_threads: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="cores that a call may use; all cores divided by all calls that may run, if not given"),
+    ] = None
     uses_with: Annotated[dict[str, Any], Meta(description="arguments of the Executor's constructor")] = {}
     uses_requests: Annotated[dict[str, str], Meta(description="endpoint -> method, over what the class says")] = {}
     py_modules: Annotated[list[str], Meta(description="Python files imported before `uses` is resolved")] = []

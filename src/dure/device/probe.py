@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from dure.deps import require
 from dure.device import simulated
 from dure.device.context import Context, cpu, gpu
+from dure.device.cores import usable_cores
 from dure.errors import DeviceNotFound, MissingDependency
 
 T = TypeVar("T")
@@ -43,11 +44,12 @@ class DeviceInfo:
 class Inventory:
     """The devices present, the host first.
 
-    `missing` says why there is no GPU; it is empty where there is one.
+    `missing` says why there is no GPU; it is empty where there is one. `cores` are those that this process may use.
     """
 
     devices: tuple[DeviceInfo, ...]
     missing: str
+    cores: int = 1
 
     @property
     def gpus(self) -> tuple[DeviceInfo, ...]:
@@ -67,7 +69,7 @@ def inventory() -> Inventory:
     """
     indices = simulated_indices()
     gpus, missing = _nvidia_gpus() if indices is None else _simulated_gpus(indices)
-    return Inventory((_host(), *gpus), missing)
+    return Inventory((_host(), *gpus), missing, usable_cores())
 
 
 def simulated_indices() -> list[int] | None:

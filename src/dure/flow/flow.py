@@ -24,7 +24,7 @@ from dure.device.probe import inventory
 from dure.errors import BackendError, SpecError
 from dure.executor.base import Executor
 from dure.flow.graph import order
-from dure.flow.plan import Placement, Plan, make_plan
+from dure.flow.plan import THREAD_VARIABLES, Placement, Plan, make_plan
 from dure.flow.yaml_io import assemble, flow_of, normalised, yaml_of
 from dure.gateway.assignment import Assignment as GatewayAssignment
 from dure.gateway.assignment import Node
@@ -154,7 +154,7 @@ class Flow:
         nodes = {name: Node(needs, limits[name]) for name, needs in order(spec.executors).items()}
         plan = self.plan()
         workers = [
-            (self._assignment(e, place), {**spec.env, **e.env, **place.env})
+            (self._assignment(e, place), _environment(spec, e, place))
             for e in spec.executors
             for place in (plan.of(e.name, replica) for replica in range(e.replicas))
         ]
@@ -188,6 +188,7 @@ class Flow:
             device=place.device,
             context=place.context,
             batching=spec.batching,
+            concurrency=spec.concurrency,
             address="",
         )
 
@@ -290,6 +291,16 @@ class Flow:
     def stream(self, on: str, inputs: Inputs = None, **options: Unpack[PostOptions]) -> Iterator[Results]:
         """Send documents and yield what comes back as it comes; see `Client.stream`."""
         return self._running().stream(on, inputs, **options)
+
+
+def _environment(spec: FlowSpec, executor: ExecutorSpec, place: Placement) -> dict[str, str]:
+    given = {**spec.env, **executor.env}
+    threads = {name: str(place.threads) for name in THREAD_VARIABLES}
+    if executor.cpu_threads is None and not given.keys().isdisjoint(THREAD_VARIABLES):
+        threads = {}
+    elif executor.cpu_threads is None and not os.environ.keys().isdisjoint(THREAD_VARIABLES):
+        threads = {}  # whoever starts the Flow has said it
+    return {**threads, **given, **place.env}
 
 
 def _pickled(value: Any, path: str) -> bytes:

@@ -15,6 +15,8 @@ from dure.errors import DeviceNotFound, DeviceOutOfMemory, SpecError
 from dure.spec import ExecutorSpec, FlowSpec
 
 AUTO = "auto"
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+"""What tells the libraries of a worker how many threads to use: PyTorch and numpy, and tokenizers."""
 _UNITS = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMG]i?B|B)?")
 
@@ -23,7 +25,8 @@ class Placement(Struct, frozen=True, kw_only=True):
     """One replica's place.
 
     `context` is the device as this process counts it, None where nothing was said of a device; `device` is what the
-    constructor is told, who sees this device alone; `memory_bytes` is what it was promised.
+    constructor is told, who sees this device alone; `memory_bytes` is what it was promised, `threads` is how many cores
+    a call of it may use.
     """
 
     executor: str
@@ -32,23 +35,26 @@ class Placement(Struct, frozen=True, kw_only=True):
     device: str | None
     env: dict[str, str]
     memory_bytes: int
+    threads: int
     reason: str
 
 
 class Plan(Struct, frozen=True):
-    """Every replica's place. Printing it gives a table."""
+    """Every replica's place, and how the cores are divided. Printing it gives a table."""
 
     placements: tuple[Placement, ...]
     devices: tuple[DeviceInfo, ...]
+    division: str
 
     def __str__(self) -> str:
-        rows = [("executor", "replica", "device", "memory", "why")]
+        rows = [("executor", "replica", "device", "memory", "threads", "why")]
         for p in self.placements:
             where = "-" if p.context is None else str(p.context)
             memory = f"{p.memory_bytes / 2**30:.2f} GiB" if p.memory_bytes else "-"
-            rows.append((p.executor, str(p.replica), where, memory, p.reason))
+            rows.append((p.executor, str(p.replica), where, memory, str(p.threads), p.reason))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-        return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([*lines, self.division])
 
     def of(self, executor: str, replica: int) -> Placement:
         """Return one replica's place."""
@@ -67,7 +73,8 @@ def make_plan(spec: FlowSpec, found: Inventory) -> Plan:
         DeviceNotFound: A device that is not present; lists those that are.
         DeviceOutOfMemory: Promised memory does not fit; names what is asked for and what is free.
     """
-    planner = _Planner(found)
+    calls = sum(executor.replicas * executor.concurrency for executor in spec.executors)
+    planner = _Planner(found, max(1, found.cores // max(calls, 1)))
     placements: list[Placement] = []
     for i, executor in enumerate(spec.executors):
         path = f"executors[{i}]"
@@ -76,25 +83,26 @@ def make_plan(spec: FlowSpec, found: Inventory) -> Plan:
         if executor.device_memory is not None and executor.device is None:
             raise SpecError(f"{path}.device_memory: says how much, but `device` does not say of what")
         placements.extend(planner.place(executor, replica, path) for replica in range(executor.replicas))
-    return Plan(tuple(placements), found.devices)
+    return Plan(tuple(placements), found.devices, _division(found.cores, calls))
 
 
 class _Planner:
     """Keeps count of what has been promised on each device so far."""
 
-    def __init__(self, found: Inventory) -> None:
+    def __init__(self, found: Inventory, threads: int) -> None:
         self._found = found
+        self._threads = threads
         self._promised: dict[Context, int] = {}
         self._replicas: dict[Context, int] = {}
 
     def place(self, spec: ExecutorSpec, replica: int, path: str) -> Placement:
         wish = _wish(spec.device, replica, path)
         if wish is None:
-            return _placement(spec, replica, None, 0, "no device was named")
+            return self._placement(spec, replica, None, 0, "no device was named")
         device, reason = self._choose(wish, spec.device_memory, path)
         need = _memory(spec.device_memory, device, path)
         self._promise(device, need, path)
-        return _placement(spec, replica, device, need, reason)
+        return self._placement(spec, replica, device, need, reason)
 
     def _choose(self, wish: str, memory: Any, path: str) -> tuple[DeviceInfo, str]:
         gpus = self._found.gpus
@@ -114,6 +122,26 @@ class _Planner:
             why = f" ({self._found.missing.rstrip('.')})" if self._found.missing else ""
             raise DeviceNotFound(f"{path}.device: {context} is not on this machine{why}. Present: {present}.")
         return chosen, "named"
+
+    def _placement(
+        self, spec: ExecutorSpec, replica: int, device: DeviceInfo | None, need: int, reason: str
+    ) -> Placement:
+        env: dict[str, str] = {}
+        told: str | None = None
+        if device is not None:
+            on_host = device.context == cpu()
+            env = {VISIBLE_VARIABLE: "" if on_host else device.visible_as}
+            told = "cpu" if on_host else "cuda"
+        return Placement(
+            executor=spec.name,
+            replica=replica,
+            context=None if device is None else device.context,
+            device=told,
+            env=env,
+            memory_bytes=need,
+            threads=spec.cpu_threads or self._threads,
+            reason=reason,
+        )
 
     def _free(self, device: DeviceInfo) -> int | None:
         free = device.memory_free_bytes
@@ -142,22 +170,14 @@ def _wish(device: str | Sequence[str] | None, replica: int, path: str) -> str | 
     return device[replica % len(device)]
 
 
-def _placement(spec: ExecutorSpec, replica: int, device: DeviceInfo | None, need: int, reason: str) -> Placement:
-    env: dict[str, str] = {}
-    told: str | None = None
-    if device is not None:
-        on_host = device.context == cpu()
-        env = {VISIBLE_VARIABLE: "" if on_host else device.visible_as}
-        told = "cpu" if on_host else "cuda"
-    return Placement(
-        executor=spec.name,
-        replica=replica,
-        context=None if device is None else device.context,
-        device=told,
-        env=env,
-        memory_bytes=need,
-        reason=reason,
-    )
+def _division(cores: int, calls: int) -> str:
+    have = f"{cores} core{'s' * (cores > 1)}"
+    if calls <= 1:
+        return f"{have}: all for the one call that runs at a time"
+    if calls > cores:
+        return f"{have} for {calls} calls at a time, each with 1 thread: they will wait for each other"
+    threads = cores // calls
+    return f"{have} for {calls} calls at a time: {threads} thread{'s' * (threads > 1)} for each"
 
 
 def _memory(value: str | float | None, device: DeviceInfo, path: str) -> int:

@@ -172,7 +172,7 @@ class Dispatcher:
             replica = None if first is None else self._least_busy(first)
             if replica is None:
                 return
-            choice = compose(queue, self._policy, now, idle=not replica.in_flight, share=self._share(replica))
+            choice = compose(queue, self._policy, now, idle=replica.is_idle, share=self._share(replica))
             if not choice.batch:
                 if choice.wake_at is not None:
                     self._wake_at(choice.wake_at - now)

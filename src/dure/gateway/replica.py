@@ -75,6 +75,11 @@ class Replica:
         self._last = 0
         self.connection = Connection(_MAX_FRAME_BYTES, self._on_frame, self._on_closed)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it could begin with a batch at once."""
+        return len(self.in_flight) < (1 if self.hello is None else self.hello.concurrency)
+
     def send(self, jobs: list[Job], now: float) -> None:
         """Send one batch; `now` is the moment of the monotonic clock."""
         self._last += 1

@@ -37,7 +37,8 @@ class EndpointInfo(msgspec.Struct, array_like=True, frozen=True):
 class WorkerHello(msgspec.Struct, array_like=True, frozen=True):
     """A worker's first words: who it is, what it answers, and how many calls it takes at once.
 
-    `slots_in_order` are those for calls of endpoints that are not concurrent.
+    `slots_in_order` are those for calls of endpoints that are not concurrent. `concurrency` is how many calls really run
+    at a time: with fewer than that in its hands, it has nothing better to do than what is sent now.
     """
 
     version: int
@@ -45,6 +46,7 @@ class WorkerHello(msgspec.Struct, array_like=True, frozen=True):
     endpoints: dict[str, EndpointInfo]
     slots: int
     slots_in_order: int
+    concurrency: int = 1
 
 
 class GatewayHello(msgspec.Struct, array_like=True, frozen=True):

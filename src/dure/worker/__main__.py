@@ -22,6 +22,7 @@ from dure.transport.address import listening_socket
 from dure.transport.control import Control
 from dure.transport.failure import take_apart
 from dure.worker.assignment import Assignment
+from dure.worker.call_threads import CallThreads
 from dure.worker.metrics import Counters
 from dure.worker.runner import Runner
 from dure.worker.server import WorkerServer
@@ -72,7 +73,8 @@ def _serve(executor: Executor, assignment: Assignment, control: Control, runner:
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
-        server = WorkerServer(runner, assignment.name, executor.requests, stop.set)
+        threads = CallThreads(assignment.concurrency) if assignment.concurrency > 1 else None
+        server = WorkerServer(runner, assignment.name, executor.requests, threads, stop.set)
         listener = await loop.create_unix_server(server.connection, sock=listening_socket(Path(assignment.address)))
         control.send({"ready": assignment.address})
         logger.log(LIFECYCLE, "ready and listening")
@@ -80,6 +82,8 @@ def _serve(executor: Executor, assignment: Assignment, control: Control, runner:
         await stop.wait()
         listener.close()
         await server.drain()
+        if threads is not None and not runner.lost:
+            threads.close()
         if runner.lost:
             logger.error("%s This process ends, and another takes its place.", runner.lost)
             os._exit(_DEVICE_LOST)  # at once: what would tidy up might use, or wait for, the device

@@ -27,4 +27,5 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     device: str | None
     context: Context | None
     batching: BatchSpec | None
+    concurrency: int
     address: str

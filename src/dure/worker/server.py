@@ -1,7 +1,8 @@
 """The worker's end of the wire: takes batches from the gateway, one call of user code at a time, and answers.
 
-Ordinary methods run on the event loop's thread, which is the process's main thread, in the order their calls came;
-coroutines and generators run beside each other, and end when their caller is gone. Knows frames, not documents.
+Ordinary methods run on the event loop's thread, which is the process's main thread, in the order their calls came, or
+in several threads; coroutines and generators run beside each other, and end when their caller is gone. Knows frames,
+not documents.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from dure.transport.messages import (
     encode,
 )
 from dure.worker.batch import Answer
+from dure.worker.call_threads import CallThreads
 from dure.worker.runner import Runner
 
 _SLOTS_IN_ORDER = 2  # one being computed, one waiting in the socket
@@ -41,6 +43,7 @@ class WorkerServer:
         runner: Calls the user's methods.
         name: The Executor's name.
         endpoints: Its table.
+        threads: Where ordinary methods run, if not on the event loop's thread.
         on_lost: Called once when a device is lost: what was begun is answered, and nothing more will be.
     """
 
@@ -49,17 +52,22 @@ class WorkerServer:
         runner: Runner,
         name: str,
         endpoints: dict[str, Endpoint],
+        threads: CallThreads | None,
         on_lost: Callable[[], None],
     ) -> None:
         self._runner = runner
+        self._threads = threads
         self._on_lost = on_lost
         self._leaving = False
+        concurrency = 1 if threads is None else threads.count
+        cooperative = any(one.asynchronous or one.streaming for one in endpoints.values())
         self._hello = WorkerHello(
             version=VERSION,
             name=name,
-            endpoints={key: EndpointInfo(one.batching, _concurrent(one)) for key, one in endpoints.items()},
-            slots=_SLOTS_CONCURRENT if any(map(_concurrent, endpoints.values())) else _SLOTS_IN_ORDER,
+            endpoints={key: EndpointInfo(one.batching, self._concurrent(one)) for key, one in endpoints.items()},
+            slots=_SLOTS_CONCURRENT if cooperative else concurrency + 1,  # one waits where it can be begun at once
             slots_in_order=_SLOTS_IN_ORDER,
+            concurrency=concurrency,
         )
         self._waiting: dict[tuple[Connection, int], Frame] = {}  # in the order they came
         self._withdrawn: set[tuple[Connection, int]] = set()  # of those
@@ -140,11 +148,11 @@ class WorkerServer:
     def _serve(self, connection: Connection, frame: Frame) -> None:
         call = decode(BatchCall, frame.header)
         endpoint = self._runner.endpoint(call.endpoint)
-        if endpoint is None or not _concurrent(endpoint):
+        if endpoint is None or not self._concurrent(endpoint):
             spent = Spent()
             self._answer(connection, frame.id, self._runner.run(call, frame.body, spent), spent)
             return
-        serve = self._serve_stream if endpoint.streaming else self._serve_async
+        serve = self._serve_stream if endpoint.streaming else self._serve_one
         key = connection, frame.id
         self._tasks[key] = asyncio.get_running_loop().create_task(serve(connection, frame, call))
         self._tasks[key].add_done_callback(lambda task: self._task_done(key, task, call))
@@ -162,9 +170,17 @@ class WorkerServer:
         if not self._waiting and not self._tasks:
             self._idle.set()
 
-    async def _serve_async(self, connection: Connection, frame: Frame, call: BatchCall) -> None:
+    def _concurrent(self, endpoint: Endpoint) -> bool:
+        return endpoint.asynchronous or endpoint.streaming or self._threads is not None
+
+    async def _serve_one(self, connection: Connection, frame: Frame, call: BatchCall) -> None:
         spent = Spent()
-        self._answer(connection, frame.id, await self._runner.run_async(call, frame.body, spent), spent)
+        endpoint = self._runner.endpoint(call.endpoint)
+        if self._threads is not None and endpoint is not None and not endpoint.asynchronous:
+            answers = await self._threads.run(lambda: self._runner.run(call, frame.body, spent))
+        else:
+            answers = await self._runner.run_async(call, frame.body, spent)
+        self._answer(connection, frame.id, answers, spent)
 
     async def _serve_stream(self, connection: Connection, frame: Frame, call: BatchCall) -> None:
         spent = Spent()
@@ -194,10 +210,6 @@ class WorkerServer:
         for connection in self._connections:
             begun = [number for asker, number in self._tasks if asker is connection]
             connection.send(Kind.LEAVE, 0, encode(Leave(begun)), [])
-
-
-def _concurrent(endpoint: Endpoint) -> bool:
-    return endpoint.asynchronous or endpoint.streaming
 
 
 def _fail(connection: Connection, number: int, count: int, error: BaseException) -> None:
