@@ -90,6 +90,10 @@ class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Meta(description="names of the executors it takes its documents from (the one before, if not given)"),
     ] = None
     replicas: Annotated[int, Meta(ge=1, description="number of worker processes")] = 1
+    max_replicas: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(description="grow to as many worker processes while requests wait long, and back; no more if not given"),
+    ] = None
     concurrency: Annotated[
         int, Meta(ge=1, description="calls that a replica runs at a time, in threads, on one copy of its weights")
     ] = 1
@@ -113,6 +117,10 @@ class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     max_queue_size: Annotated[
         int, Meta(ge=1, description="requests that may wait for this Executor; more are refused, to be sent later")
     ] = 8192
+    max_call_s: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="seconds after which a worker that has not answered a call is ended and started again"),
+    ] = None
     timeout_ready_s: Annotated[float, Meta(gt=0, description="seconds a worker may take to become ready")] = 600.0
 
 

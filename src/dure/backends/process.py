@@ -79,6 +79,12 @@ class ChildProcess:
         lines = self._tail.decode(errors="replace").splitlines()
         return [line for line in lines if line.strip()][-_TAIL_LINES:]
 
+    @property
+    def last_words(self) -> str:
+        """The last lines it wrote, for a message that begins with who it is."""
+        lines = "\n".join(f"  {line}" for line in self.tail)
+        return f"had written:\n{lines}" if lines else "had written nothing"
+
     def relay(self, stream: Any) -> bool:
         """Pass on what the child wrote to one of `outputs`, and remember the last lines; False if nothing is there."""
         try:

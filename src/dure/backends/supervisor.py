@@ -1,58 +1,35 @@
 """Starts a Flow's processes, watches them from one thread, starts workers again, and stops everything.
 
-A worker that dies is started again at once, then with growing pauses, and given up after `_MAX_DEATHS` deaths in
-`_DEATHS_WINDOW_S`. Knows processes and what they say on their private pipes, not requests.
+When and how often a worker is started again, `slot.py` says. Knows processes and what they say on their private pipes,
+not requests.
 """
 
 import contextlib
 import os
-import selectors
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
-
-import msgspec
+from functools import partial
+from typing import Any, TypeAlias
 
 from dure.backends.process import ChildProcess
+from dure.backends.slot import Slot
+from dure.backends.watcher import Watcher
 from dure.errors import BackendError, DureError, ReplicaUnavailable, StartFailed, from_wire
 from dure.gateway.assignment import Assignment as GatewayAssignment
 from dure.log import LIFECYCLE, get_logger
 from dure.transport.address import runtime_folder
-from dure.transport.failure import Failure, rebuild
 from dure.worker.assignment import Assignment as WorkerAssignment
 from dure.worker.metrics import ReplicaMetrics
 
-_MAX_DEATHS = 5
-_DEATHS_WINDOW_S = 60.0
+Workers: TypeAlias = list[tuple[WorkerAssignment, dict[str, str]]]
+"""For each replica what it is told, and its environment variables."""
+
 _GATEWAY_GRACE_S = 15.0
 _WORKER_GRACE_S = 10.0
 _ANSWER_S = 10.0
-
-
-class _Slot:
-    """The place of one replica: its assignment, the process in it now, and its deaths."""
-
-    def __init__(self, assignment: WorkerAssignment, env: dict[str, str]) -> None:
-        self.assignment = assignment
-        self.env = env
-        self.child: ChildProcess | None = None
-        self.ready = False
-        self.attached = False
-        self.deaths: list[float] = []
-        self.restart_at: float | None = None
-        self.asked = 0  # the number of the question that it has not answered yet
-        self.figures: ReplicaMetrics | None = None
-
-    @property
-    def label(self) -> str:
-        return (
-            f"{self.assignment.name}/{self.assignment.replica}"
-            if self.assignment.replicas > 1
-            else self.assignment.name
-        )
 
 
 class Supervisor:
@@ -61,26 +38,27 @@ class Supervisor:
     Args:
         gateway: What the gateway is told.
         workers: For each replica what it is told, and its environment. `address` is filled in here.
+        counts: Executor name -> how many of its replicas to start; the others wait for their time.
         timeout_ready_s: How long all of them may take to become ready.
     """
 
     def __init__(
-        self, gateway: GatewayAssignment, workers: list[tuple[WorkerAssignment, dict[str, str]]], timeout_ready_s: float
+        self, gateway: GatewayAssignment, workers: Workers, counts: dict[str, int], timeout_ready_s: float
     ) -> None:
         self._gateway_assignment = gateway
-        self._slots = [_Slot(assignment, env) for assignment, env in workers]
+        self._slots = [Slot(assignment, env) for assignment, env in workers]
+        self._counts = counts
         self._timeout_ready_s = timeout_ready_s
         self._gateway: ChildProcess | None = None
-        self._selector = selectors.DefaultSelector()
-        self._wake_read, self._wake_write = os.pipe()
+        self._watcher = Watcher(self._next_restart, self._restart, self._on_error)
         self._changed = threading.Condition()
+        self._swapping = threading.Lock()
+        self._num_started = 0
         self._asking = threading.Lock()
         self._questions = 0
         self._failure: BaseException | None = None
         self._started = False
         self._stopping = False
-        self._finished = False
-        self._thread: threading.Thread | None = None
         self._folder = ""
         self._process = os.getpid()
         self.port = 0
@@ -97,11 +75,10 @@ class Supervisor:
         try:
             self._gateway = ChildProcess("dure.gateway", self._gateway_assignment, {})
             self._watch(self._gateway, self._on_gateway)
-            for i, slot in enumerate(self._slots):
-                self._start(slot, f"{self._folder}/{i}.sock")
-            self._selector.register(self._wake_read, selectors.EVENT_READ, None)
-            self._thread = threading.Thread(target=self._run, name="dure-supervisor", daemon=True)
-            self._thread.start()
+            for slot in self._slots:
+                if slot.assignment.replica < self._counts[slot.name]:
+                    self._start(slot)
+            self._watcher.start()
             with self._changed:
                 ready = self._changed.wait_for(self._is_settled, self._timeout_ready_s)
             if self._failure is not None:
@@ -123,7 +100,7 @@ class Supervisor:
             return  # a fork of the process that started all this, which goes on using it
         with self._changed:
             self._stopping = True
-        if self._wake_read < 0:
+        if not self._watcher.is_open:
             return
         try:
             if not at_once:
@@ -132,33 +109,23 @@ class Supervisor:
         finally:
             for child in self._children():
                 child.kill()
-            self._finished = True
-            os.write(self._wake_write, b"x")
-            if self._thread is not None:
-                self._thread.join(_WORKER_GRACE_S)
+            self._watcher.end(_WORKER_GRACE_S)
             for child in self._children():  # again: the thread may have started one meanwhile
                 child.kill()
                 child.wait(_WORKER_GRACE_S)
                 child.drain()
                 child.close()
-            self._close_selector()
+            self._watcher.close()
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _late(self) -> StartFailed:
-        slow = {s.label: s.child for s in self._slots if not s.attached} | (
+        slow = {s.label: s.child for s in self._slots if s.wanted and not s.attached} | (
             {} if self.port else {"gateway": self._gateway}
         )
-        lines = "".join(f"\n{name} {_last_lines(child)}" for name, child in slow.items() if child is not None)
+        lines = "".join(f"\n{name} {child.last_words}" for name, child in slow.items() if child is not None)
         return StartFailed(
             f"not ready after {self._timeout_ready_s:g} s: {', '.join(slow)} (timeout_ready_s is the limit){lines}"
         )
-
-    def _close_selector(self) -> None:
-        if self._wake_read >= 0:
-            self._selector.close()
-            os.close(self._wake_read)
-            os.close(self._wake_write)
-            self._wake_read = self._wake_write = -1
 
     def pids(self) -> dict[str, int]:
         """Return the process ids now: `gateway`, and `name` or `name/replica` of each worker."""
@@ -173,7 +140,7 @@ class Supervisor:
         """
         with self._asking:
             self._questions += 1
-            asked = [slot for slot in self._slots if slot.attached and slot.child is not None]
+            asked = [slot for slot in self._slots if slot.serves]
             for slot in asked:
                 slot.asked, slot.figures = self._questions, None
                 if slot.child is not None:
@@ -187,6 +154,43 @@ class Supervisor:
                     f"{silent}: no figures within {_ANSWER_S:g} s; one call of C keeps Python from running"
                 )
             return {slot.label: slot.figures for slot in asked if slot.figures is not None}
+
+    # -- while it runs --------------------------------------------------------------------------------------------
+
+    def swap(self, name: str, workers: Workers, timeout_ready_s: float) -> None:
+        """Put new workers in the place of an Executor's: when all of them are ready, the old ones finish and end.
+
+        No request is lost: what an old worker has begun it answers, what it has not goes to a new one. If a new one
+        fails to start, the old ones stay and nothing has changed.
+
+        Raises:
+            StartFailed: A new worker did not become ready; `__cause__` is its own exception.
+            DureError: What a worker says is wrong with its settings.
+        """
+        with self._swapping:
+            old = [slot for slot in self._slots if slot.name == name]
+            count = max(1, sum(slot.wanted for slot in old))
+            fresh = [Slot(assignment, env) for assignment, env in workers]
+            started = fresh[:count]
+            self._watcher.order(lambda: self._begin(fresh, started))
+            try:
+                self._wait_until_attached(started, timeout_ready_s)
+            except BaseException:
+                self._watcher.order(lambda: self._remove(fresh))
+                raise
+            self._watcher.order(lambda: self._remove(old))
+
+    def _wait_until_attached(self, slots: list[Slot], timeout_s: float) -> None:
+        with self._changed:
+            settled = self._changed.wait_for(
+                lambda: any(slot.failure for slot in slots) or all(slot.attached for slot in slots), timeout_s
+            )
+        for slot in slots:
+            if slot.failure is not None:
+                raise slot.failure
+        if not settled:
+            slow = ", ".join(slot.label for slot in slots if not slot.attached)
+            raise StartFailed(f"not ready after {timeout_s:g} s: {slow} (timeout_ready_s is the limit)")
 
     def _children(self) -> list[ChildProcess]:
         children = [self._gateway, *(slot.child for slot in self._slots)]
@@ -202,43 +206,91 @@ class Supervisor:
                 child.kill()
 
     def _is_settled(self) -> bool:
-        return self._failure is not None or (self.port != 0 and all(slot.attached for slot in self._slots))
+        return self._failure is not None or (
+            self.port != 0 and all(slot.attached or not slot.wanted for slot in self._slots)
+        )
 
     # -- the watching thread --------------------------------------------------------------------------------------
 
     def _watch(self, child: ChildProcess, on_message: Callable[[Any], None]) -> None:
-        self._selector.register(child.control.socket, selectors.EVENT_READ, lambda: on_message(child.control.receive()))
+        self._watcher.watch(child.control.socket, lambda: on_message(child.control.receive()))
         for stream in child.outputs:
-            self._selector.register(stream, selectors.EVENT_READ, lambda s=stream: self._relay(child, s))
+            self._watcher.watch(stream, partial(self._relay, child, stream))
 
     def _relay(self, child: ChildProcess, stream: Any) -> None:
         if not child.relay(stream):
-            self._selector.unregister(stream)
+            self._watcher.forget(stream)
 
-    def _start(self, slot: _Slot, address: str) -> None:
-        slot.assignment = msgspec.structs.replace(slot.assignment, address=address)
-        slot.restart_at, slot.ready, slot.attached = None, False, False
-        slot.child = ChildProcess("dure.worker", slot.assignment, slot.env)
-        self._watch(slot.child, lambda message: self._on_worker(slot, message))
+    def _start(self, slot: Slot) -> None:
+        self._num_started += 1
+        child = slot.begin(f"{self._folder}/{self._num_started}.sock")
+        self._watch(child, lambda message: self._on_worker(slot, message))
 
-    def _run(self) -> None:
-        try:
-            while not self._finished:
-                self._watch_once()
-        except Exception as error:  # noqa: BLE001 - whoever waits for a start must hear of it
-            get_logger("flow").exception("the Flow's processes are watched no more")
-            self._fail(BackendError(f"watching the processes failed: {type(error).__name__}: {error}"))
+    def _begin(self, fresh: list[Slot], started: list[Slot]) -> None:
+        self._slots += fresh
+        for slot in started:
+            self._start(slot)
 
-    def _watch_once(self) -> None:
-        pauses = [slot.restart_at for slot in self._slots if slot.restart_at is not None]
-        timeout = max(0.0, min(pauses) - time.monotonic()) if pauses and not self._stopping else None
-        for key, _ in self._selector.select(timeout):
-            # An event before it, of the same round, may have let go of this one.
-            if key.data is not None and self._selector.get_map().get(key.fd) is key:
-                key.data()
+    def _remove(self, slots: list[Slot]) -> None:
+        for slot in slots:
+            slot.replaced = True
+            slot.retire()
+            if slot.child is None:
+                self._slots.remove(slot)
+
+    def _forget(self, slot: Slot) -> None:
+        """Let go of a process that ended because it was to."""
+        if slot.child is not None:
+            slot.child.close()
+        slot.child, slot.attached, slot.ready = None, False, False
+        if slot.replaced:
+            self._slots.remove(slot)
+
+    def _scale(self, name: str, count: int) -> None:
+        """Have `count` replicas of an Executor, as far as there are places for them."""
+        slots = [slot for slot in self._slots if slot.name == name]
+        running = [slot for slot in slots if slot.wanted]
+        free = [slot for slot in slots if not slot.wanted and slot.child is None]
+        for slot in free[: max(0, count - len(running))]:
+            get_logger("flow").log(LIFECYCLE, "%s is started: %d replicas are wanted", slot.label, count)
+            self._start(slot)
+        for slot in running[max(count, 1) :]:
+            get_logger("flow").log(LIFECYCLE, "%s finishes and ends: %d replicas are wanted", slot.label, count)
+            slot.retire()
+
+    def _end_hung(self, address: str, after_s: float) -> None:
         for slot in self._slots:
+            if slot.assignment.address == address and slot.child is not None:
+                text = "the worker of %s has not answered a call for %g s (max_call_s) and is ended"
+                get_logger("flow").error(text, slot.label, after_s)
+                slot.child.kill()
+
+    def _fail_at(self, address: str, error: DureError) -> None:
+        for slot in self._slots:
+            if slot.assignment.address == address:
+                self._fail_slot(slot, error)
+
+    def _fail_slot(self, slot: Slot, failure: BaseException) -> None:
+        """Note that a worker could not be started; what that means is up to who waits for it."""
+        slot.failure = failure
+        slot.wanted = slot.wanted and not self._started
+        if self._started:
+            self._tell()
+        else:
+            self._fail(failure)
+
+    def _next_restart(self) -> float | None:
+        moments = [slot.restart_at for slot in self._slots if slot.restart_at is not None]
+        return min(moments) if moments and not self._stopping else None
+
+    def _restart(self) -> None:
+        for slot in list(self._slots):
             if slot.restart_at is not None and slot.restart_at <= time.monotonic() and not self._stopping:
-                self._start(slot, slot.assignment.address)
+                self._start(slot)
+
+    def _on_error(self, error: Exception) -> None:
+        get_logger("flow").error("the Flow's processes are watched no more", exc_info=error)
+        self._fail(BackendError(f"watching the processes failed: {type(error).__name__}: {error}"))
 
     def _on_gateway(self, message: Any) -> None:
         gateway = self._gateway
@@ -254,23 +306,30 @@ class Supervisor:
             self._tell()
         elif "failed" in message:
             self._fail(message["failed"])
+        elif "hung" in message:
+            self._end_hung(message["hung"], message["after_s"])
+        elif "replicas" in message:
+            self._scale(message["executor"], message["replicas"])
         elif message["error"] is not None:
-            self._fail(from_wire(message["error"]))
+            self._fail_at(message["attached"], from_wire(message["error"]))
         else:
-            name, replica = message["attached"]
-            for slot in self._slots:
-                slot.attached |= (slot.assignment.name, slot.assignment.replica) == (name, replica)
-            self._tell()
+            self._on_attached(message["attached"])
+
+    def _on_attached(self, address: str) -> None:
+        for slot in self._slots:
+            if slot.assignment.address == address:
+                slot.attached, slot.new = True, False
+        self._tell()
 
     def _on_gateway_end(self, gateway: ChildProcess) -> None:
         self._gone(gateway)
         if self._stopping:
             return
-        self._fail(StartFailed(f"the gateway {gateway.describe_end()}, and {_last_lines(gateway)}"))
+        self._fail(StartFailed(f"the gateway {gateway.describe_end()}, and {gateway.last_words}"))
         if self._started:
             get_logger("flow").error("the gateway %s; this Flow answers no more", gateway.describe_end())
 
-    def _on_worker(self, slot: _Slot, message: Any) -> None:
+    def _on_worker(self, slot: Slot, message: Any) -> None:
         if message is None:
             self._on_worker_end(slot)
         elif "ready" in message:
@@ -284,34 +343,22 @@ class Supervisor:
         else:
             self._on_worker_failure(slot, message)
 
-    def _attach(self, slot: _Slot) -> None:
+    def _attach(self, slot: Slot) -> None:
         assignment = slot.assignment
-        self._to_gateway({"executor": assignment.name, "replica": assignment.replica, "address": assignment.address})
+        self._to_gateway({"executor": slot.name, "replica": assignment.replica, "address": assignment.address})
 
     def _to_gateway(self, message: dict[str, Any]) -> None:
         if self._gateway is not None:
             with contextlib.suppress(OSError):
                 self._gateway.control.send(message)
 
-    def _on_worker_failure(self, slot: _Slot, message: dict[str, Any]) -> None:
-        child = slot.child
-        if child is None:
-            return
-        child.drain()
-        told: Failure = message["failed"]
-        original = rebuild(told)
-        if isinstance(original, DureError):
-            original.add_note(f"raised while the Executor {slot.label} was started, in its worker")
-            failure: BaseException = original
-        else:
-            text = f"the Executor {slot.label} could not be constructed: {told.name}: {told.text}"
-            failure = StartFailed(f"{text}\n\n{told.traceback}\n\nThe worker {_last_lines(child)}")
-            failure.__cause__ = original
+    def _on_worker_failure(self, slot: Slot, message: dict[str, Any]) -> None:
+        failure = slot.failed_to_start(message["failed"])
         if self._started:
             get_logger("flow").error("%s", failure)
-        self._fail(failure)
+        self._fail_slot(slot, failure)
 
-    def _on_worker_end(self, slot: _Slot) -> None:
+    def _on_worker_end(self, slot: Slot) -> None:
         child = slot.child
         if child is None:
             return
@@ -321,35 +368,29 @@ class Supervisor:
         if self._stopping:
             return
         end = child.describe_end()
-        if not slot.attached and not slot.deaths:
-            self._fail(StartFailed(f"the worker of {slot.label} {end} before it was ready, and {_last_lines(child)}"))
+        if not slot.wanted:
+            self._forget(slot)
             return
-        now = time.monotonic()
-        slot.deaths = [at for at in slot.deaths if now - at < _DEATHS_WINDOW_S] + [now]
-        slot.attached = slot.ready = False
-        slot.child = None
+        if slot.new:
+            failure = StartFailed(f"the worker of {slot.label} {end} before it was ready, and {child.last_words}")
+            self._fail_slot(slot, failure)
+            return
+        slot.died()
         child.close()
-        if len(slot.deaths) >= _MAX_DEATHS:
-            text = (
-                f"the worker of {slot.label} died {_MAX_DEATHS} times in {_DEATHS_WINDOW_S:g} s"
-                f" (last: it {end}) and is given up"
-            )
-            get_logger("flow").error("%s; it %s", text, _last_lines(child))
-            if not any(s.child for s in self._slots if s.assignment.name == slot.assignment.name):
-                self._to_gateway({"executor": slot.assignment.name, "failed": ReplicaUnavailable(text)})
-            return
-        pause = 0.0 if len(slot.deaths) == 1 else 0.5 * 2 ** (len(slot.deaths) - 2)
-        get_logger("flow").log(LIFECYCLE, "the worker of %s %s; starting it again", slot.label, end)
-        slot.restart_at = now + pause
+        if slot.given_up:
+            text = f"the worker of {slot.label} {slot.given_up} (last: it {end}) and is given up"
+            get_logger("flow").error("%s; it %s", text, child.last_words)
+            if not any(s.child for s in self._slots if s.name == slot.name):
+                self._to_gateway({"executor": slot.name, "failed": ReplicaUnavailable(text)})
+        else:
+            get_logger("flow").log(LIFECYCLE, "the worker of %s %s; starting it again", slot.label, end)
 
     def _gone(self, child: ChildProcess) -> None:
-        with contextlib.suppress(KeyError):
-            self._selector.unregister(child.control.socket)
+        self._watcher.forget(child.control.socket)
         child.wait(_WORKER_GRACE_S)
         child.drain()
         for stream in child.outputs:
-            with contextlib.suppress(KeyError):
-                self._selector.unregister(stream)
+            self._watcher.forget(stream)
 
     def _fail(self, error: BaseException) -> None:
         with self._changed:
@@ -360,8 +401,3 @@ class Supervisor:
     def _tell(self) -> None:
         with self._changed:
             self._changed.notify_all()
-
-
-def _last_lines(child: ChildProcess) -> str:
-    lines = "\n".join(f"  {line}" for line in child.tail)
-    return f"had written:\n{lines}" if lines else "had written nothing"

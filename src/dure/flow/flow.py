@@ -24,14 +24,17 @@ from dure.device.probe import inventory
 from dure.errors import BackendError, SpecError
 from dure.executor.base import Executor
 from dure.flow.graph import order
-from dure.flow.plan import THREAD_VARIABLES, Placement, Plan, make_plan
+from dure.flow.plan import THREAD_VARIABLES, Placement, Plan, make_plan, most_replicas
 from dure.flow.yaml_io import assemble, flow_of, normalised, yaml_of
 from dure.gateway.assignment import Assignment as GatewayAssignment
 from dure.gateway.assignment import Node
 from dure.log import get_logger
-from dure.spec import GATEWAY, ExecutorSpec, FlowSpec, build
+from dure.spec import GATEWAY, ExecutorSpec, FlowSpec, build, suggest
 from dure.worker.assignment import Assignment as WorkerAssignment
 from dure.worker.metrics import ReplicaMetrics
+
+_FIXED = ("name", "needs", "replicas", "max_replicas", "max_queue_size", "max_call_s")
+"""Settings of an Executor that the gateway goes by."""
 
 
 class Flow:
@@ -74,8 +77,9 @@ class Flow:
         Args:
             uses: Class, dotted name, `.py` file, `config.yml` or bundle folder.
             name: A Python identifier; `executor0`, `executor1`, … if not given.
-            **settings: Other fields of `dure.spec.ExecutorSpec`: `needs`, `replicas`, `uses_with`, `uses_requests`,
-                `py_modules`, `device`, `env`, `batching`, `timeout_ready_s`.
+            **settings: Other fields of `dure.spec.ExecutorSpec`: `needs`, `replicas`, `max_replicas`, `concurrency`,
+                `cpu_threads`, `uses_with`, `uses_requests`, `py_modules`, `device`, `device_memory`, `env`, `batching`,
+                `max_queue_size`, `max_call_s`, `timeout_ready_s`.
 
         Raises:
             SpecError: Unknown setting, wrong value, a name that is taken, a need that does not exist.
@@ -150,21 +154,61 @@ class Flow:
         if self._supervisor is not None:
             raise BackendError("this Flow runs already")
         spec = self._spec
-        limits = {e.name: e.max_queue_size for e in spec.executors}
-        nodes = {name: Node(needs, limits[name]) for name, needs in order(spec.executors).items()}
+        nodes = {name: _node(needs, self._executor(name)) for name, needs in order(spec.executors).items()}
         plan = self.plan()
-        workers = [
-            (self._assignment(e, place), _environment(spec, e, place))
-            for e in spec.executors
-            for place in (plan.of(e.name, replica) for replica in range(e.replicas))
-        ]
+        workers = [worker for e in spec.executors for worker in self._workers(e, plan)]
+        counts = {e.name: e.replicas for e in spec.executors}
         timeout_s = max((e.timeout_ready_s for e in spec.executors), default=ExecutorSpec(uses="").timeout_ready_s)
-        supervisor = Supervisor(GatewayAssignment(nodes=nodes, spec=spec.gateway), workers, timeout_s)
+        supervisor = Supervisor(GatewayAssignment(nodes=nodes, spec=spec.gateway), workers, counts, timeout_s)
         supervisor.start()
         self._supervisor = supervisor
         self._client = Client(self.host, self.port)
         self._announce()
         return self
+
+    def swap(self, name: str, **settings: Any) -> None:
+        """Change an Executor while the Flow runs, for example its code or weights; no request is lost.
+
+        New workers are started with the changed settings beside the old ones, for which there must be room. When all of
+        them are ready they take over, and the old ones finish what they have begun. If one does not become ready, the
+        old ones stay and nothing has changed.
+
+        Args:
+            name: The Executor's name.
+            **settings: Those of `add` that change, e.g. `uses`, `uses_with`, `env`, `batching`. Not `name`, `needs`
+                and what the gateway goes by (`replicas`, `max_replicas`, `max_queue_size`, `max_call_s`).
+
+        Raises:
+            SpecError: No such Executor, or a setting that is wrong or cannot change.
+            StartFailed: A new worker did not become ready; `__cause__` is its own exception.
+            BackendError: The Flow does not run.
+        """
+        self._running()
+        changed = self._swapped(name, settings)
+        executors = [changed if e.name == name else e for e in self._spec.executors]
+        spec = msgspec.structs.replace(self._spec, executors=executors)
+        workers = self._workers(changed, make_plan(spec, inventory()))
+        if self._supervisor is not None:
+            self._supervisor.swap(name, workers, changed.timeout_ready_s)
+        self._spec = spec
+
+    def _swapped(self, name: str, settings: dict[str, Any]) -> ExecutorSpec:
+        fixed = [key for key in settings if key in _FIXED]
+        if fixed:
+            raise SpecError(f"swap.{fixed[0]}: cannot change while the Flow runs; start it anew")
+        before = msgspec.structs.asdict(self._executor(name))
+        return build(ExecutorSpec, {**before, **normalised(settings)}, "swap")
+
+    def _executor(self, name: str) -> ExecutorSpec:
+        for executor in self._spec.executors:
+            if executor.name == name:
+                return executor
+        names = [executor.name for executor in self._spec.executors]
+        raise SpecError(f"{name!r} is no Executor of this Flow.{suggest(name, names)} There are: {', '.join(names)}.")
+
+    def _workers(self, spec: ExecutorSpec, plan: Plan) -> list[tuple[WorkerAssignment, dict[str, str]]]:
+        places = [place for place in plan.placements if place.executor == spec.name]
+        return [(self._assignment(spec, place), _environment(self._spec, spec, place)) for place in places]
 
     def plan(self) -> Plan:
         """Return who runs where and why; starts nothing.
@@ -180,7 +224,7 @@ class Flow:
             sys_path=[path or os.getcwd() for path in sys.path],
             name=spec.name,
             replica=place.replica,
-            replicas=spec.replicas,
+            replicas=most_replicas(spec),
             uses=_pickled(spec.uses, f"{spec.name}.uses"),
             uses_with=_pickled(spec.uses_with, f"{spec.name}.uses_with"),
             uses_requests=spec.uses_requests,
@@ -291,6 +335,16 @@ class Flow:
     def stream(self, on: str, inputs: Inputs = None, **options: Unpack[PostOptions]) -> Iterator[Results]:
         """Send documents and yield what comes back as it comes; see `Client.stream`."""
         return self._running().stream(on, inputs, **options)
+
+
+def _node(needs: list[str], spec: ExecutorSpec) -> Node:
+    return Node(
+        needs=needs,
+        max_queue_size=spec.max_queue_size,
+        max_call_s=spec.max_call_s,
+        replicas=spec.replicas,
+        max_replicas=most_replicas(spec),
+    )
 
 
 def _environment(spec: FlowSpec, executor: ExecutorSpec, place: Placement) -> dict[str, str]:

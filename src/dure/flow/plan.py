@@ -73,17 +73,24 @@ def make_plan(spec: FlowSpec, found: Inventory) -> Plan:
         DeviceNotFound: A device that is not present; lists those that are.
         DeviceOutOfMemory: Promised memory does not fit; names what is asked for and what is free.
     """
-    calls = sum(executor.replicas * executor.concurrency for executor in spec.executors)
+    calls = sum(most_replicas(executor) * executor.concurrency for executor in spec.executors)
     planner = _Planner(found, max(1, found.cores // max(calls, 1)))
     placements: list[Placement] = []
     for i, executor in enumerate(spec.executors):
         path = f"executors[{i}]"
+        if executor.max_replicas is not None and executor.max_replicas < executor.replicas:
+            raise SpecError(f"{path}.max_replicas: {executor.max_replicas} is less than replicas={executor.replicas}")
         if executor.device is not None and VISIBLE_VARIABLE in {**spec.env, **executor.env}:
             raise SpecError(f"{path}: both device and env.{VISIBLE_VARIABLE} say where it runs; leave one out")
         if executor.device_memory is not None and executor.device is None:
             raise SpecError(f"{path}.device_memory: says how much, but `device` does not say of what")
-        placements.extend(planner.place(executor, replica, path) for replica in range(executor.replicas))
+        placements.extend(planner.place(executor, replica, path) for replica in range(most_replicas(executor)))
     return Plan(tuple(placements), found.devices, _division(found.cores, calls))
+
+
+def most_replicas(spec: ExecutorSpec) -> int:
+    """Return how many replicas an Executor may come to have."""
+    return max(spec.replicas, spec.max_replicas or 0)
 
 
 class _Planner:

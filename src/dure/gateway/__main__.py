@@ -44,7 +44,7 @@ class _Gateway:
     def __init__(self, control: Control, assignment: Assignment) -> None:
         self._control = control
         self._assignment = assignment
-        self._router = Router(assignment.nodes, self._tell_health)
+        self._router = Router(assignment.nodes, self._tell_health, self._tell)
         self._native = NativeFront(self._router, assignment.spec)
         self._public: GrpcFront | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -116,16 +116,19 @@ class _Gateway:
         self._spawn(self._attach(message))
 
     async def _attach(self, message: dict[str, Any]) -> None:
-        name, replica = message["executor"], message["replica"]
+        name, address = message["executor"], message["address"]
 
         def told(error: DureError | None) -> None:
-            with contextlib.suppress(OSError):
-                self._control.send({"attached": (name, replica), "error": None if error is None else to_wire(error)})
+            self._tell({"attached": address, "error": None if error is None else to_wire(error)})
 
         try:
-            await self._router.dispatchers[name].attach(message["address"], replica, told)
+            await self._router.dispatchers[name].attach(address, message["replica"], told)
         except OSError as error:
-            told(StartFailed(f"the gateway cannot reach the worker of {name} at {message['address']}: {error}"))
+            told(StartFailed(f"the gateway cannot reach the worker of {name} at {address}: {error}"))
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            self._control.send(message)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,14 @@ import msgspec
 from dure.spec import GatewaySpec
 
 
-class Node(msgspec.Struct, frozen=True):
-    """One Executor in the graph: the names of those it takes documents from, and how many requests may wait for it."""
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """One Executor in the graph: the names of those it takes documents from, and settings of its `ExecutorSpec`."""
 
     needs: list[str]
     max_queue_size: int
+    max_call_s: float | None
+    replicas: int
+    max_replicas: int
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):

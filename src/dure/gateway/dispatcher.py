@@ -9,9 +9,12 @@ import contextlib
 from collections.abc import Callable
 from math import inf
 from time import monotonic
+from typing import Any
 
 from dure.errors import DeadlineExceeded, DureError, QueueFull, WorkerCrashed
 from dure.executor.endpoints import DEFAULT, UNMERGED
+from dure.gateway.assignment import Node
+from dure.gateway.autoscaler import LOOK_S, Autoscaler, Load
 from dure.gateway.cost import assess
 from dure.gateway.figures import ExecutorFigures
 from dure.gateway.job import Job
@@ -28,18 +31,25 @@ class Dispatcher:
 
     Args:
         name: The Executor's name.
-        max_queue_size: Requests that may wait; more are refused.
+        node: Its settings.
         on_change: Called when a replica came or went.
+        ask: Called with what is asked of whoever starts and ends workers.
     """
 
-    def __init__(self, name: str, max_queue_size: int, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, node: Node, on_change: Callable[[], None], ask: Callable[[dict[str, Any]], None]
+    ) -> None:
         self.name = name
-        self._max_queue_size = max_queue_size
+        self._node = node
         self._on_change = on_change
+        self._ask = ask
+        self._scaler = Autoscaler(node.replicas, node.max_replicas) if node.max_replicas > node.replicas else None
+        self._look: asyncio.TimerHandle | None = None
         self.endpoints: dict[str, EndpointInfo] = {}
         self.figures = ExecutorFigures()
         self._queue = Queue()
         self._replicas: list[Replica] = []
+        self._told: dict[Replica, Callable[[DureError | None], None]] = {}
         self._failure: DureError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake: asyncio.TimerHandle | None = None
@@ -69,35 +79,57 @@ class Dispatcher:
         """Whether the Executor has a method for an endpoint, its own or the default."""
         return endpoint in self.endpoints or DEFAULT in self.endpoints
 
-    async def attach(self, address: str, replica: int, on_ready: Callable[[DureError | None], None]) -> None:
-        """Connect to a worker that listens at a Unix socket; tell `on_ready` when it can be used, or why not."""
-
-        def ready(one: Replica) -> None:
-            assert one.hello is not None
-            self.endpoints = one.hello.endpoints
-            self._failure = None
-            self._replicas.append(one)
-            self._on_change()
-            on_ready(None)
-            self._pump()
-
-        def lost(one: Replica) -> None:
-            if one.hello is None:
-                on_ready(one.refused or WorkerCrashed(f"{self.name} closed the connection before it said hello"))
-            else:
-                self._lost(one)
-                self._reattach(address, replica)
-
-        made = Replica(replica, self.figures, ready, self._free, self._leave, lost)
+    async def attach(self, address: str, number: int, told: Callable[[DureError | None], None]) -> None:
+        """Connect to a worker that listens at a Unix socket; `told` is called when it can be used, or with why not."""
+        replica = Replica(number, address, self)
+        self._told[replica] = told
         loop = asyncio.get_running_loop()
-        await loop.create_unix_connection(lambda: made.connection, address)
+        await loop.create_unix_connection(lambda: replica.connection, address)
 
-    def _reattach(self, address: str, replica: int) -> None:
+    def replica_ready(self, replica: Replica) -> None:
+        """Called by a replica that can be used."""
+        if replica.hello is not None:
+            self.endpoints = replica.hello.endpoints
+        self._failure = None
+        self._replicas.append(replica)
+        self._on_change()
+        self._told.pop(replica)(None)
+        self._pump()
+
+    def replica_free(self, replica: Replica) -> None:
+        """Called by a replica that has answered."""
+        self._pump()
+
+    def replica_leaves(self, replica: Replica, waiting: list[Job]) -> None:
+        """Called by a replica that answers what it has begun, and ends."""
+        self._replicas.remove(replica)
+        self._on_change()
+        self._queue.put_back(waiting)
+        self._pump()
+
+    def replica_lost(self, replica: Replica) -> None:
+        """Called by a replica that is gone."""
+        told = self._told.pop(replica, None)
+        if told is not None:
+            told(replica.refused or WorkerCrashed(f"{self.name} closed the connection before it said hello"))
+            return
+        begun, waiting = replica.abandon()
+        if replica in self._replicas:
+            self.replica_leaves(replica, waiting)
+        error = WorkerCrashed(
+            f"the worker of {self.name} died while it held this request; whether it had any effect is unknown."
+            " It is not sent again by itself; send it again if that is safe."
+        )
+        for job in begun:
+            job.finish(error)
+        self._reattach(replica)
+
+    def _reattach(self, replica: Replica) -> None:
         # A connection may be lost though its worker lives on; where it does not, nobody listens at the address, and the
         # one that takes its place is attached when it is ready.
         async def attach() -> None:
             with contextlib.suppress(OSError):
-                await self.attach(address, replica, lambda error: None)
+                await self.attach(replica.address, replica.number, lambda error: None)
 
         if not self._closed:
             task = asyncio.get_running_loop().create_task(attach())
@@ -135,11 +167,11 @@ class Dispatcher:
         if now >= job.deadline:
             return DeadlineExceeded(f"the deadline of this request had passed when it came to {self.name}")
         wait_s = 0.0
-        if job.deadline < inf or len(self._queue) >= self._max_queue_size:
+        if job.deadline < inf or len(self._queue) >= self._node.max_queue_size:
             wait_s = self._estimated_wait_s()
-        if len(self._queue) >= self._max_queue_size:
+        if len(self._queue) >= self._node.max_queue_size:
             return QueueFull(
-                f"{len(self._queue):,} requests wait for {self.name} (max_queue_size={self._max_queue_size:,});"
+                f"{len(self._queue):,} requests wait for {self.name} (max_queue_size={self._node.max_queue_size:,});"
                 f" try again in {_clamped(wait_s):.1f} s",
                 retry_after_s=_clamped(wait_s),
             )
@@ -161,9 +193,6 @@ class Dispatcher:
         info = self.endpoints.get(job.endpoint) or self.endpoints.get(DEFAULT)
         return UNMERGED if info is None or len(job.payloads) > 1 else info.batching
 
-    def _free(self, replica: Replica) -> None:
-        self._pump()
-
     def _pump(self) -> None:
         queue = self._queue
         while queue:
@@ -178,6 +207,39 @@ class Dispatcher:
                     self._wake_at(choice.wake_at - now)
                 return
             replica.send(choice.batch, now)
+            if self._node.max_call_s is not None:
+                self._watch_call(replica, self._node.max_call_s)
+        if self._scaler is not None and self._look is None:
+            self._look_at_load()
+
+    def _watch_call(self, replica: Replica, max_call_s: float) -> None:
+        """End a worker that has answered nothing for so long though it has something to do."""
+
+        def look() -> None:
+            silent_s = replica.silent_s()
+            if silent_s is None or replica not in self._replicas:
+                replica.watched = False
+            elif silent_s >= max_call_s:
+                self._ask({"hung": replica.address, "after_s": max_call_s})
+            else:
+                loop.call_later(max_call_s - silent_s, look)
+
+        loop = asyncio.get_running_loop()
+        if not replica.watched:
+            replica.watched = True
+            loop.call_later(max_call_s, look)
+
+    def _look_at_load(self) -> None:
+        """Ask for more or fewer replicas; look again while there is anything to decide, and not when all is idle."""
+        self._look = None
+        if self._scaler is None or self._closed:
+            return
+        busy = sum(bool(replica.in_flight) for replica in self._replicas)
+        wanted = self._scaler.decide(Load(monotonic(), self._estimated_wait_s(), busy, len(self._replicas)))
+        if wanted is not None:
+            self._ask({"executor": self.name, "replicas": wanted})
+        if self._queue or busy or not self._scaler.at_rest:
+            self._look = asyncio.get_running_loop().call_later(LOOK_S, self._look_at_load)
 
     def _share(self, replica: Replica) -> float:
         """Return what part of the waiting documents a replica should take, by how fast all of them are."""
@@ -198,23 +260,6 @@ class Dispatcher:
             if busy < replica.slots and (found is None or busy < len(found.in_flight)):
                 found = replica if not replica.mixed or replica.takes(job) else found
         return found
-
-    def _leave(self, replica: Replica, waiting: list[Job]) -> None:
-        self._replicas.remove(replica)
-        self._on_change()
-        self._queue.put_back(waiting)
-        self._pump()
-
-    def _lost(self, replica: Replica) -> None:
-        begun, waiting = replica.abandon()
-        if replica in self._replicas:
-            self._leave(replica, waiting)
-        error = WorkerCrashed(
-            f"the worker of {self.name} died while it held this request; whether it had any effect is unknown."
-            " It is not sent again by itself; send it again if that is safe."
-        )
-        for job in begun:
-            job.finish(error)
 
 
 def _clamped(seconds: float) -> float:

@@ -3,9 +3,9 @@
 Knows what it has sent and not got back, so that the dispatcher can tell what a dead worker had begun.
 """
 
-from collections.abc import Callable
 from functools import partial
 from time import monotonic
+from typing import Protocol
 
 import msgspec
 
@@ -37,29 +37,39 @@ _SLOTS_SHORT = 8
 _ORDERS = {Order.CANCEL: Kind.CANCEL, Order.HOLD: Kind.HOLD, Order.GO_ON: Kind.GO_ON}
 
 
+class Owner(Protocol):
+    """Who hears of a replica."""
+
+    @property
+    def figures(self) -> ExecutorFigures:
+        """Where it is counted what replicas did."""
+
+    def replica_ready(self, replica: "Replica") -> None:
+        """Its worker has said what it answers."""
+
+    def replica_free(self, replica: "Replica") -> None:
+        """A slot became free."""
+
+    def replica_leaves(self, replica: "Replica", waiting: list[Job]) -> None:
+        """Its worker ends in order; some requests it never began."""
+
+    def replica_lost(self, replica: "Replica") -> None:
+        """The connection is gone, whoever ended it and why."""
+
+
 class Replica:
     """One worker.
 
     Args:
         number: Its number among the replicas of its Executor.
-        figures: Where it is counted what it did.
-        on_ready: Called with this replica once the worker has said what it answers.
-        on_free: Called with this replica whenever a slot became free.
-        on_leave: Called once with this replica and the requests that it never began, if its worker ends in order.
-        on_lost: Called with this replica once when the connection is gone.
+        address: Where its worker listens.
+        owner: Who hears of it.
     """
 
-    def __init__(
-        self,
-        number: int,
-        figures: ExecutorFigures,
-        on_ready: Callable[["Replica"], None],
-        on_free: Callable[["Replica"], None],
-        on_leave: Callable[["Replica", list[Job]], None],
-        on_lost: Callable[["Replica"], None],
-    ) -> None:
-        self.number = number
-        self._figures = figures
+    def __init__(self, number: int, address: str, owner: Owner) -> None:
+        self.number, self.address = number, address
+        self.watched = False
+        self._owner = owner
         self.hello: WorkerHello | None = None
         self.refused: DureError | None = None
         self.slots = 0
@@ -71,7 +81,6 @@ class Replica:
         self.rows_per_s = 0.0
         self.in_flight: dict[int, list[Job]] = {}
         self._leaving = False
-        self._on_ready, self._on_free, self._on_leave, self._on_lost = on_ready, on_free, on_leave, on_lost
         self._last = 0
         self.connection = Connection(_MAX_FRAME_BYTES, self._on_frame, self._on_closed)
 
@@ -79,6 +88,13 @@ class Replica:
     def is_idle(self) -> bool:
         """Whether it could begin with a batch at once."""
         return len(self.in_flight) < (1 if self.hello is None else self.hello.concurrency)
+
+    def silent_s(self) -> float | None:
+        """Return for how long it has had something to do and answered nothing; None if it has nothing to do."""
+        if not self.in_flight:
+            return None
+        oldest = next(iter(self.in_flight.values()))
+        return monotonic() - max(oldest[0].sent_at, self._answered_s)
 
     def send(self, jobs: list[Job], now: float) -> None:
         """Send one batch; `now` is the moment of the monotonic clock."""
@@ -147,12 +163,12 @@ class Replica:
             self.hello = hello
             self.slots = hello.slots
             self.mixed = any(info.concurrent for info in hello.endpoints.values())
-            self._on_ready(self)
+            self._owner.replica_ready(self)
 
     def _leave(self, begun: list[int]) -> None:
         self.slots, self._leaving = 0, True
         left = [number for number in self.in_flight if number not in begun]
-        self._on_leave(self, [job for number in left for job in self.in_flight.pop(number)])
+        self._owner.replica_leaves(self, [job for number in left for job in self.in_flight.pop(number)])
         self._hang_up()
 
     def _hang_up(self) -> None:
@@ -181,7 +197,7 @@ class Replica:
         outcomes, spent = reply.outcomes, reply.spent
         worked_s = spent.decode_s + spent.compute_s + spent.encode_s
         wait_s = max(now - jobs[0].sent_at - worked_s, 0.0)
-        self._figures.served(self.number, jobs, spent, wait_s)
+        self._owner.figures.served(self.number, jobs, spent, wait_s)
         # The slot is free before the answers are told, which may send more work here.
         if len(outcomes) != len(jobs):
             error = WorkerCrashed(f"a worker answered {len(outcomes)} requests where {len(jobs)} were sent")
@@ -197,7 +213,7 @@ class Replica:
                 at += outcome.size
                 served = self._served(job, spent, wait_s, len(jobs), rows)
                 job.finish(_error(data) if outcome.failed else Answer(outcome.rows, data, outcome.result, served))
-        self._on_free(self)
+        self._owner.replica_free(self)
         self._hang_up()
 
     def _served(self, job: Job, spent: Spent, wait_s: float, requests: int, rows: int) -> Served:
@@ -212,7 +228,7 @@ class Replica:
         )
 
     def _on_closed(self, connection: Connection) -> None:
-        self._on_lost(self)
+        self._owner.replica_lost(self)
 
 
 def _error(data: memoryview) -> DureError:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from math import inf
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -123,13 +123,16 @@ class Router:
         nodes: Executor name -> its place in the graph; `gateway` is the Flow's entrance. Without cycles, and in an
             order in which every name comes after what it needs.
         on_change: Called when a replica of any Executor came or went.
+        ask: Called with what is asked of whoever starts and ends workers.
 
     Attributes:
         figures: What became of requests.
     """
 
-    def __init__(self, nodes: Mapping[str, Node], on_change: Callable[[], None]) -> None:
-        self.dispatchers = {name: Dispatcher(name, node.max_queue_size, self._changed) for name, node in nodes.items()}
+    def __init__(
+        self, nodes: Mapping[str, Node], on_change: Callable[[], None], ask: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self.dispatchers = {name: Dispatcher(name, node, self._changed, ask) for name, node in nodes.items()}
         self.figures = RequestFigures()
         self._nodes = nodes
         self._on_change = on_change
