@@ -94,6 +94,10 @@ class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Annotated[int, Meta(ge=1)] | None,
         Meta(description="grow to as many worker processes while requests wait long, and back; no more if not given"),
     ] = None
+    group: Annotated[
+        str | None,
+        Meta(description="Executors of one group share a process, and hand documents on without copying"),
+    ] = None
     concurrency: Annotated[
         int, Meta(ge=1, description="calls that a replica runs at a time, in threads, on one copy of its weights")
     ] = 1

@@ -68,6 +68,9 @@ class Executor:
         """The logger of this Executor, under its name in the Flow."""
         return get_logger(getattr(self.runtime_args, "name", type(self).__name__))
 
+    def warm_up(self) -> None:
+        """Do what makes the first request slow; called once by the host, before it takes any. Override it as needed."""
+
     def close(self) -> None:
         """Release what the Executor holds; called once when its host shuts down. Override it as needed."""
 

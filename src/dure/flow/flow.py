@@ -3,16 +3,13 @@
 Each method that changes a Flow returns another one; the settings themselves are in `dure.spec`.
 """
 
-import os
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-import cloudpickle
 import msgspec
 
 from dure.backends.supervisor import Supervisor
@@ -23,17 +20,15 @@ from dure.client.sink import PostOptions
 from dure.device.probe import inventory
 from dure.errors import BackendError, SpecError
 from dure.executor.base import Executor
-from dure.flow.graph import order
-from dure.flow.plan import THREAD_VARIABLES, Placement, Plan, make_plan, most_replicas
+from dure.flow.plan import Plan, make_plan
+from dure.flow.unit import units_of
 from dure.flow.yaml_io import assemble, flow_of, normalised, yaml_of
 from dure.gateway.assignment import Assignment as GatewayAssignment
-from dure.gateway.assignment import Node
 from dure.log import get_logger
 from dure.spec import GATEWAY, ExecutorSpec, FlowSpec, build, suggest
-from dure.worker.assignment import Assignment as WorkerAssignment
 from dure.worker.metrics import ReplicaMetrics
 
-_FIXED = ("name", "needs", "replicas", "max_replicas", "max_queue_size", "max_call_s")
+_FIXED = ("name", "needs", "replicas", "max_replicas", "max_queue_size", "max_call_s", "group")
 """Settings of an Executor that the gateway goes by."""
 
 
@@ -78,8 +73,8 @@ class Flow:
             uses: Class, dotted name, `.py` file, `config.yml` or bundle folder.
             name: A Python identifier; `executor0`, `executor1`, … if not given.
             **settings: Other fields of `dure.spec.ExecutorSpec`: `needs`, `replicas`, `max_replicas`, `concurrency`,
-                `cpu_threads`, `uses_with`, `uses_requests`, `py_modules`, `device`, `device_memory`, `env`, `batching`,
-                `max_queue_size`, `max_call_s`, `timeout_ready_s`.
+                `cpu_threads`, `group`, `uses_with`, `uses_requests`, `py_modules`, `device`, `device_memory`, `env`,
+                `batching`, `max_queue_size`, `max_call_s`, `timeout_ready_s`.
 
         Raises:
             SpecError: Unknown setting, wrong value, a name that is taken, a need that does not exist.
@@ -100,7 +95,7 @@ class Flow:
         flow = type(self).__new__(type(self))
         flow._spec = msgspec.structs.replace(self._spec, executors=executors)
         flow._supervisor = flow._client = None
-        order(executors)
+        units_of(executors)
         return flow
 
     @classmethod
@@ -119,7 +114,7 @@ class Flow:
                 needs = [executors[-1].name] if executors else [GATEWAY]
             executors.append(msgspec.structs.replace(one, name=one.name or f"executor{i}", needs=needs))
         flow._spec = msgspec.structs.replace(spec, executors=executors)
-        order(executors)
+        units_of(executors)
         return flow
 
     def save_config(self, path: str | Path | None = None) -> str:
@@ -154,10 +149,11 @@ class Flow:
         if self._supervisor is not None:
             raise BackendError("this Flow runs already")
         spec = self._spec
-        nodes = {name: _node(needs, self._executor(name)) for name, needs in order(spec.executors).items()}
+        units = units_of(spec.executors)
         plan = self.plan()
-        workers = [worker for e in spec.executors for worker in self._workers(e, plan)]
-        counts = {e.name: e.replicas for e in spec.executors}
+        workers = [worker for unit in units for worker in unit.workers(spec, plan)]
+        counts = {unit.spec.name: unit.spec.replicas for unit in units}
+        nodes = {unit.spec.name: unit.node() for unit in units}
         timeout_s = max((e.timeout_ready_s for e in spec.executors), default=ExecutorSpec(uses="").timeout_ready_s)
         supervisor = Supervisor(GatewayAssignment(nodes=nodes, spec=spec.gateway), workers, counts, timeout_s)
         supervisor.start()
@@ -187,28 +183,23 @@ class Flow:
         changed = self._swapped(name, settings)
         executors = [changed if e.name == name else e for e in self._spec.executors]
         spec = msgspec.structs.replace(self._spec, executors=executors)
-        workers = self._workers(changed, make_plan(spec, inventory()))
+        unit = next(u for u in units_of(executors) if changed in u.members)
+        workers = unit.workers(spec, _plan(spec))
         if self._supervisor is not None:
-            self._supervisor.swap(name, workers, changed.timeout_ready_s)
+            self._supervisor.swap(unit.spec.name, workers, changed.timeout_ready_s)
         self._spec = spec
 
     def _swapped(self, name: str, settings: dict[str, Any]) -> ExecutorSpec:
         fixed = [key for key in settings if key in _FIXED]
         if fixed:
             raise SpecError(f"swap.{fixed[0]}: cannot change while the Flow runs; start it anew")
-        before = msgspec.structs.asdict(self._executor(name))
+        known = {executor.name: executor for executor in self._spec.executors}
+        if name not in known:
+            raise SpecError(
+                f"swap: {name!r} is no Executor of this Flow.{suggest(name, known)} There are: {', '.join(known)}."
+            )
+        before = msgspec.structs.asdict(known[name])
         return build(ExecutorSpec, {**before, **normalised(settings)}, "swap")
-
-    def _executor(self, name: str) -> ExecutorSpec:
-        for executor in self._spec.executors:
-            if executor.name == name:
-                return executor
-        names = [executor.name for executor in self._spec.executors]
-        raise SpecError(f"{name!r} is no Executor of this Flow.{suggest(name, names)} There are: {', '.join(names)}.")
-
-    def _workers(self, spec: ExecutorSpec, plan: Plan) -> list[tuple[WorkerAssignment, dict[str, str]]]:
-        places = [place for place in plan.placements if place.executor == spec.name]
-        return [(self._assignment(spec, place), _environment(self._spec, spec, place)) for place in places]
 
     def plan(self) -> Plan:
         """Return who runs where and why; starts nothing.
@@ -217,24 +208,7 @@ class Flow:
             DeviceNotFound: A device that is not on this machine.
             DeviceOutOfMemory: Promised memory does not fit.
         """
-        return make_plan(self._spec, inventory())
-
-    def _assignment(self, spec: ExecutorSpec, place: Placement) -> WorkerAssignment:
-        return WorkerAssignment(
-            sys_path=[path or os.getcwd() for path in sys.path],
-            name=spec.name,
-            replica=place.replica,
-            replicas=most_replicas(spec),
-            uses=_pickled(spec.uses, f"{spec.name}.uses"),
-            uses_with=_pickled(spec.uses_with, f"{spec.name}.uses_with"),
-            uses_requests=spec.uses_requests,
-            py_modules=[str(Path(path).resolve()) for path in spec.py_modules],
-            device=place.device,
-            context=place.context,
-            batching=spec.batching,
-            concurrency=spec.concurrency,
-            address="",
-        )
+        return _plan(self._spec)
 
     def close(self) -> None:
         """Stop: answer what is on its way, close the Executors, end all processes."""
@@ -337,31 +311,9 @@ class Flow:
         return self._running().stream(on, inputs, **options)
 
 
-def _node(needs: list[str], spec: ExecutorSpec) -> Node:
-    return Node(
-        needs=needs,
-        max_queue_size=spec.max_queue_size,
-        max_call_s=spec.max_call_s,
-        replicas=spec.replicas,
-        max_replicas=most_replicas(spec),
-    )
-
-
-def _environment(spec: FlowSpec, executor: ExecutorSpec, place: Placement) -> dict[str, str]:
-    given = {**spec.env, **executor.env}
-    threads = {name: str(place.threads) for name in THREAD_VARIABLES}
-    if executor.cpu_threads is None and not given.keys().isdisjoint(THREAD_VARIABLES):
-        threads = {}
-    elif executor.cpu_threads is None and not os.environ.keys().isdisjoint(THREAD_VARIABLES):
-        threads = {}  # whoever starts the Flow has said it
-    return {**threads, **given, **place.env}
-
-
-def _pickled(value: Any, path: str) -> bytes:
-    try:
-        return bytes(cloudpickle.dumps(value))
-    except Exception as error:
-        raise SpecError(f"{path}: cannot be handed to another process: {type(error).__name__}: {error}") from error
+def _plan(spec: FlowSpec) -> Plan:
+    processes = [unit.spec for unit in units_of(spec.executors)]
+    return make_plan(msgspec.structs.replace(spec, executors=processes), inventory())
 
 
 def _private_address(host: str) -> str:

@@ -16,12 +16,13 @@ import cloudpickle
 
 from dure.device.transfer import transfers
 from dure.executor.base import Executor, known_arguments
+from dure.executor.chain import Chain
 from dure.executor.loader import construct, resolve
 from dure.log import LIFECYCLE, get_logger
 from dure.transport.address import listening_socket
 from dure.transport.control import Control
 from dure.transport.failure import take_apart
-from dure.worker.assignment import Assignment
+from dure.worker.assignment import Assignment, Hosted
 from dure.worker.call_threads import CallThreads
 from dure.worker.metrics import Counters
 from dure.worker.runner import Runner
@@ -56,12 +57,19 @@ def main() -> None:
 
 
 def _construct(assignment: Assignment) -> Executor:
-    recipe = resolve(cloudpickle.loads(assignment.uses), assignment.py_modules)
-    arguments = cloudpickle.loads(assignment.uses_with)
+    made = {hosted.name: _construct_one(hosted, assignment) for hosted in assignment.hosted}
+    executor = Chain(made) if len(made) > 1 else next(iter(made.values()))
+    executor.warm_up()
+    return executor
+
+
+def _construct_one(hosted: Hosted, assignment: Assignment) -> Executor:
+    recipe = resolve(cloudpickle.loads(hosted.uses), hosted.py_modules)
+    arguments = cloudpickle.loads(hosted.uses_with)
     if assignment.device is not None and "device" in known_arguments(recipe.kind):
         arguments.setdefault("device", assignment.device)
-    runtime = {"name": assignment.name, "replica": assignment.replica, "replicas": assignment.replicas}
-    return construct(recipe, arguments, assignment.uses_requests, runtime, assignment.batching)
+    runtime = {"name": hosted.name, "replica": assignment.replica, "replicas": assignment.replicas}
+    return construct(recipe, arguments, hosted.uses_requests, runtime, hosted.batching)
 
 
 def _serve(executor: Executor, assignment: Assignment, control: Control, runner: Runner) -> None:

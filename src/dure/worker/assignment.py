@@ -9,23 +9,30 @@ from dure.device.context import Context
 from dure.spec import BatchSpec
 
 
+class Hosted(msgspec.Struct, frozen=True, kw_only=True):
+    """One Executor; `uses` and `uses_with` are pickled, since only the worker may be able to import them."""
+
+    name: str
+    uses: bytes
+    uses_with: bytes
+    uses_requests: dict[str, str]
+    py_modules: list[str]
+    batching: BatchSpec | None
+
+
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is told to do.
 
-    `uses` and `uses_with` are pickled, since only the worker may be able to import them. `device` is what the
-    constructor is told, `context` is the same place as the starting process counts its devices.
+    It hosts one Executor, or several that take their documents from each other. `device` is what constructors are told,
+    `context` is the same place as the starting process counts its devices.
     """
 
     sys_path: list[str]
     name: str
     replica: int
     replicas: int
-    uses: bytes
-    uses_with: bytes
-    uses_requests: dict[str, str]
-    py_modules: list[str]
+    hosted: list[Hosted]
     device: str | None
     context: Context | None
-    batching: BatchSpec | None
     concurrency: int
     address: str

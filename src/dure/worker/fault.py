@@ -10,6 +10,7 @@ import msgspec
 
 from dure.device.loss import out_of_memory
 from dure.errors import DecodeError, DeviceLost, DeviceOutOfMemory, DureError, ExecutorError, to_wire
+from dure.executor.chain import MEMBER
 from dure.transport.messages import Outcome
 from dure.worker.batch import Answer
 
@@ -29,6 +30,7 @@ def failed(where: Where, error: BaseException, lost: str, count: int) -> list[An
 
 
 def _user_error(where: Where, error: BaseException, lost: str) -> DureError:
+    where = where._replace(executor=getattr(error, MEMBER, where.executor))
     fields = {
         **where._asdict(),
         "remote_traceback": _sendable("".join(traceback.format_exception(error))),

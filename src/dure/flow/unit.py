@@ -1,0 +1,160 @@
+"""What one worker process hosts: an Executor, or a group of them that hand documents on without copying.
+
+From settings to what workers and gateway are told. Starts nothing.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cloudpickle
+import msgspec
+
+from dure.errors import SpecError
+from dure.flow.graph import order
+from dure.flow.plan import THREAD_VARIABLES, Placement, Plan, most_replicas
+from dure.gateway.assignment import Node
+from dure.spec import GATEWAY, ExecutorSpec, FlowSpec
+from dure.worker.assignment import Assignment, Hosted
+
+_OF_THE_PROCESS = (
+    "replicas",
+    "max_replicas",
+    "concurrency",
+    "cpu_threads",
+    "device",
+    "device_memory",
+    "env",
+    "max_queue_size",
+    "max_call_s",
+    "timeout_ready_s",
+)
+"""Settings that a group has once: the first of its Executors says them for all."""
+
+
+class Unit(NamedTuple):
+    """One kind of worker: the settings of its process, under the unit's name, what it hosts, and whom it needs."""
+
+    spec: ExecutorSpec
+    members: list[ExecutorSpec]
+    needs: list[str]
+
+    def node(self) -> Node:
+        """Return what the gateway is told of it."""
+        spec = self.spec
+        return Node(
+            needs=self.needs,
+            max_queue_size=spec.max_queue_size,
+            max_call_s=spec.max_call_s,
+            replicas=spec.replicas,
+            max_replicas=most_replicas(spec),
+        )
+
+    def workers(self, flow: FlowSpec, plan: Plan) -> list[tuple[Assignment, dict[str, str]]]:
+        """Return for each replica what its worker is told, and its environment variables.
+
+        Raises:
+            SpecError: A setting that cannot be handed to another process.
+        """
+        places = [place for place in plan.placements if place.executor == self.spec.name]
+        return [(self._assignment(place), _environment(flow, self.spec, place)) for place in places]
+
+    def _assignment(self, place: Placement) -> Assignment:
+        return Assignment(
+            sys_path=[path or os.getcwd() for path in sys.path],
+            name=self.spec.name,
+            replica=place.replica,
+            replicas=most_replicas(self.spec),
+            hosted=[_hosted(member) for member in self.members],
+            device=place.device,
+            context=place.context,
+            concurrency=self.spec.concurrency,
+            address="",
+        )
+
+
+def units_of(executors: Sequence[ExecutorSpec]) -> list[Unit]:
+    """Return the units of a Flow, each after all that it needs.
+
+    Raises:
+        SpecError: A group that is no chain, or whose Executors want different processes; what `order` refuses.
+    """
+    needs = order(executors)
+    specs = {spec.name: spec for spec in executors}
+    unit_of = {name: specs[name].group or name for name in needs}
+    hosted: dict[str, list[str]] = {}
+    for name in needs:
+        hosted.setdefault(unit_of[name], []).append(name)
+    units: list[Unit] = []
+    for unit, names in hosted.items():
+        members = [specs[name] for name in names]
+        _check_group(unit, members, needs, specs)
+        sources = [s if s == GATEWAY else _exit_of(hosted[unit_of[s]], s, unit_of[s]) for s in needs[names[0]]]
+        units.append(Unit(_process_of(unit, members), members, sources))
+    return units
+
+
+def _check_group(unit: str, members: list[ExecutorSpec], needs: dict[str, list[str]], specs: dict[str, Any]) -> None:
+    if members[0].group is None:
+        return
+    if unit in specs or unit == GATEWAY or not unit.isidentifier():
+        raise SpecError(f"{members[0].name}.group: must be a Python identifier that names nothing else, not {unit!r}")
+    for before, member in pairwise(members):
+        if needs[member.name] != [before.name]:
+            raise SpecError(
+                f"{member.name}.group: in the group {unit!r} each Executor takes its documents from the one before, so"
+                f" {member.name!r} must need {before.name!r} alone, not {', '.join(needs[member.name])}"
+            )
+
+
+def _exit_of(names: list[str], source: str, unit: str) -> str:
+    if names[-1] != source:
+        raise SpecError(
+            f"needs: {source!r} is inside the group {unit!r}, which documents leave at its end, {names[-1]!r};"
+            " need that one, or take it out of the group"
+        )
+    return unit
+
+
+def _process_of(unit: str, members: list[ExecutorSpec]) -> ExecutorSpec:
+    first = members[0]
+    unsaid = ExecutorSpec(uses="")
+    for member in members[1:]:
+        for name in _OF_THE_PROCESS:
+            value = getattr(member, name)
+            if value not in (getattr(unsaid, name), getattr(first, name)):
+                raise SpecError(
+                    f"{member.name}.{name}: the Executors of the group {unit!r} share one process, for which"
+                    f" {first.name!r} says {name}; leave it out here, not {value!r}"
+                )
+    return msgspec.structs.replace(first, name=unit)
+
+
+def _hosted(spec: ExecutorSpec) -> Hosted:
+    return Hosted(
+        name=spec.name,
+        uses=_pickled(spec.uses, f"{spec.name}.uses"),
+        uses_with=_pickled(spec.uses_with, f"{spec.name}.uses_with"),
+        uses_requests=spec.uses_requests,
+        py_modules=[str(Path(path).resolve()) for path in spec.py_modules],
+        batching=spec.batching,
+    )
+
+
+def _pickled(value: Any, path: str) -> bytes:
+    try:
+        return bytes(cloudpickle.dumps(value))
+    except Exception as error:
+        raise SpecError(f"{path}: cannot be handed to another process: {type(error).__name__}: {error}") from error
+
+
+def _environment(flow: FlowSpec, spec: ExecutorSpec, place: Placement) -> dict[str, str]:
+    given = {**flow.env, **spec.env}
+    threads = {name: str(place.threads) for name in THREAD_VARIABLES}
+    said = {**os.environ, **given} if spec.cpu_threads is None else {}
+    if not said.keys().isdisjoint(THREAD_VARIABLES):
+        threads = {}
+    return {**threads, **given, **place.env}
