@@ -118,6 +118,10 @@ class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = None
     env: Annotated[dict[str, str], Meta(description="environment variables of the workers")] = {}
     batching: Annotated[BatchSpec | None, Meta(description="how requests are merged, over what the class says")] = None
+    cache_size: Annotated[
+        int,
+        Meta(ge=0, description="documents whose answers each replica keeps, for methods that answer like with like"),
+    ] = 0
     max_queue_size: Annotated[
         int, Meta(ge=1, description="requests that may wait for this Executor; more are refused, to be sent later")
     ] = 8192

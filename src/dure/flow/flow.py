@@ -74,7 +74,7 @@ class Flow:
             name: A Python identifier; `executor0`, `executor1`, … if not given.
             **settings: Other fields of `dure.spec.ExecutorSpec`: `needs`, `replicas`, `max_replicas`, `concurrency`,
                 `cpu_threads`, `group`, `uses_with`, `uses_requests`, `py_modules`, `device`, `device_memory`, `env`,
-                `batching`, `max_queue_size`, `max_call_s`, `timeout_ready_s`.
+                `batching`, `cache_size`, `max_queue_size`, `max_call_s`, `timeout_ready_s`.
 
         Raises:
             SpecError: Unknown setting, wrong value, a name that is taken, a need that does not exist.

@@ -28,6 +28,7 @@ _OF_THE_PROCESS = (
     "device",
     "device_memory",
     "env",
+    "cache_size",
     "max_queue_size",
     "max_call_s",
     "timeout_ready_s",
@@ -72,6 +73,7 @@ class Unit(NamedTuple):
             device=place.device,
             context=place.context,
             concurrency=self.spec.concurrency,
+            cache_size=self.spec.cache_size,
             address="",
         )
 

@@ -69,6 +69,7 @@ class ExecutorFigures:
         self.padding = Histogram(SHARES)
         self.refused: Counter[str] = Counter()
         self.num_calls = 0
+        self.num_cached = 0
         self.busy_s: defaultdict[int, float] = defaultdict(float)
 
     def refuse(self, error: DureError) -> None:
@@ -97,6 +98,7 @@ class ExecutorFigures:
             self.batch_cost.observe(cost)
             self.padding.observe(1 - cost / (longest * rows) if longest * rows else 0.0)
         self.num_calls += spent.num_calls
+        self.num_cached += spent.num_cached
         self.busy_s[replica] += spent.compute_s
 
 

@@ -107,6 +107,7 @@ def _families() -> list[_Family]:
         gauge("dure_in_flight_rows", "Documents that are with a replica", lambda d: [([], d.rows_in_flight)]),
         counter("dure_refused", "Requests not queued, by cause", lambda d: _items(d.figures.refused), "cause"),
         counter("dure_calls", "Calls of methods", lambda d: [([], d.figures.num_calls)]),
+        counter("dure_cached_documents", "Documents whose answer was kept", lambda d: [([], d.figures.num_cached)]),
         counter("dure_busy_seconds", "Time in methods", lambda d: _items(d.figures.busy_s), "replica"),
         histogram("dure_stage_seconds", "Stages of a request", lambda d: _items(d.figures.stages), "stage"),
         histogram(

@@ -116,13 +116,15 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
 class Spent(msgspec.Struct, array_like=True):
     """What a worker spent on a batch, in seconds: on reading documents, in methods, on writing answers.
 
-    `stages` is what the Executor itself said of the time in methods.
+    `stages` is what the Executor itself said of the time in methods, `num_cached` how many documents were not given to
+    a method because the answer was known.
     """
 
     decode_s: float = 0.0
     compute_s: float = 0.0
     encode_s: float = 0.0
     num_calls: int = 0
+    num_cached: int = 0
     stages: dict[str, float] = {}
 
 

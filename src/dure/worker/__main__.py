@@ -15,6 +15,8 @@ from pathlib import Path
 import cloudpickle
 
 from dure.device.transfer import transfers
+from dure.document.array import DocumentArray
+from dure.document.forms import COLUMNS, decode_form, encode_form
 from dure.executor.base import Executor, known_arguments
 from dure.executor.chain import Chain
 from dure.executor.loader import construct, resolve
@@ -23,6 +25,7 @@ from dure.transport.address import listening_socket
 from dure.transport.control import Control
 from dure.transport.failure import take_apart
 from dure.worker.assignment import Assignment, Hosted
+from dure.worker.cache import AnswerCache
 from dure.worker.call_threads import CallThreads
 from dure.worker.metrics import Counters
 from dure.worker.runner import Runner
@@ -51,7 +54,8 @@ def main() -> None:
                 control.send({"failed": take_apart(error)})
             sys.exit(1)
         try:
-            _serve(executor, assignment, control, Runner(executor, assignment.name, counters))
+            cache = AnswerCache(assignment.cache_size) if assignment.cache_size else None
+            _serve(executor, assignment, control, Runner(executor, assignment.name, counters, cache))
         finally:
             executor.close()
 
@@ -60,6 +64,7 @@ def _construct(assignment: Assignment) -> Executor:
     made = {hosted.name: _construct_one(hosted, assignment) for hosted in assignment.hosted}
     executor = Chain(made) if len(made) > 1 else next(iter(made.values()))
     executor.warm_up()
+    decode_form(COLUMNS, b"".join(encode_form(COLUMNS, DocumentArray())))  # so that the first request imports nothing
     return executor
 
 

@@ -35,4 +35,5 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     device: str | None
     context: Context | None
     concurrency: int
+    cache_size: int
     address: str

@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator, Generator, Iterator
 from time import perf_counter
 from typing import Any, TypeAlias
 
+import msgspec
+
 from dure.device.loss import device_loss, out_of_memory
 from dure.device.transfer import asked_by
 from dure.document.array import DocumentArray
@@ -24,6 +26,7 @@ from dure.transport.frames import Buffers
 from dure.transport.messages import JOIN, BatchCall, Outcome, Spent
 from dure.worker.arguments import arguments_of
 from dure.worker.batch import Answer, Batch, NotMergeable, documents_of, length, part, singles
+from dure.worker.cache import AnswerCache
 from dure.worker.fault import Where, failed
 from dure.worker.metrics import Counters
 
@@ -41,13 +44,15 @@ class Runner:
         executor: Whose methods are called.
         name: The Executor's name in the Flow, for errors.
         counters: Where it is counted what was done.
+        cache: Where answers are kept, if they are.
 
     Attributes:
         lost: What device this process has lost and why; then no more user code is called.
     """
 
-    def __init__(self, executor: Executor, name: str, counters: Counters) -> None:
+    def __init__(self, executor: Executor, name: str, counters: Counters, cache: AnswerCache | None = None) -> None:
         self._executor = executor
+        self._cache = cache
         self._name = name
         self._counters = counters
         self._unmerged: set[str] = set()
@@ -133,7 +138,7 @@ class Runner:
             if merged and endpoint is not None and endpoint.method in self._unmerged:
                 return (yield from self._singly(call, body, spent))
             batch = Batch.read(call, body, spent)
-            returned = None if endpoint is None else (yield endpoint, batch)
+            returned = None if endpoint is None else (yield from self._returned(endpoint, batch, spent))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - user code
             # Memory that does not suffice for a half either will not for a quarter: nobody's documents are at fault.
             again = merged and not self._loses(error) and not (halved and out_of_memory(error))
@@ -149,6 +154,17 @@ class Runner:
         first = yield from self._steps(*part(call, body, 0, middle), spent, halved=halved)
         second = yield from self._steps(*part(call, body, middle, end), spent, halved=halved)
         return first + second
+
+    def _returned(self, endpoint: Endpoint, batch: Batch, spent: Spent) -> Generator[tuple[Endpoint, Batch], Any, Any]:
+        """Return what the method returns, for as many documents as must be given to it."""
+        if self._cache is None or len(batch.branches) > 1:
+            return (yield endpoint, batch)
+        lookup = self._cache.look_up(batch.call.endpoint, batch.call.parameters, batch.documents)
+        spent.num_cached += lookup.num_found
+        returned: Any = None
+        if lookup.missing:
+            returned = yield endpoint, msgspec.structs.replace(batch, documents=lookup.missing)
+        return lookup.complete(returned)
 
     def _singly(self, call: BatchCall, body: memoryview | bytearray, spent: Spent) -> _Steps:
         answers: list[Answer] = []
