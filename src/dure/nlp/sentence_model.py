@@ -4,7 +4,8 @@ Gives the numbers of `SentenceTransformer.encode`, by the tokenizers and transfo
 sentence-transformers takes half as long again and 110 MB more. Knows nothing of Documents, Executors or processes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,12 @@ from dure.deps import require
 from dure.device.context import cpu
 from dure.device.library import place_of, torch_device
 from dure.device.transfer import Move
-from dure.errors import ModelError, SpecError, ValidationError
+from dure.errors import SpecError, ValidationError
+from dure.executor.stages import stage
 from dure.nlp.length_groups import GroupLimits, group_by_length
+from dure.nlp.precision import Computing
 from dure.nlp.sentence_config import SentenceConfig
+from dure.nlp.transformer import load_transformer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,31 +39,39 @@ class SentenceModel:
         config: How tokens become one embedding.
         device: Where it lives, a `Context` or its name.
         batch_size: Most texts that go through the model together; as the device likes it, if not given.
+        computing: By which library the transformer runs, and in which precision; PyTorch in fp32, if not given.
 
     Raises:
         DeviceNotFound: The device does not exist, or PyTorch cannot use it.
         ModelError: The weights do not fit the model's config.json.
-        SpecError: `max_length` is not one that the model can take.
-        MissingDependency: The extra `models` is not installed.
+        SpecError: `max_length` is not one that the model can take, or `computing` not one that the device can do.
+        MissingDependency: The extra `models` is not installed, or that of the backend.
     """
 
-    def __init__(self, folder: "Path", config: SentenceConfig, device: object, batch_size: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: "Path",
+        config: SentenceConfig,
+        device: object,
+        batch_size: int | None = None,
+        computing: Computing | None = None,
+    ) -> None:
         self._torch = require("torch", "models")
         self._config = config
         self._place = place_of(device, "torch")
         self._device = self._torch.device(torch_device(device))
         self._tokenizer = _load_tokenizer(folder, config)
-        self._transformer = self._load(folder)
-        positions = getattr(self._transformer.config, "max_position_embeddings", config.max_length)
-        if config.max_length > positions:
-            raise SpecError(f"max_length: the model takes at most {positions} tokens, not {config.max_length}")
+        self._transformer = load_transformer(folder, self._place.context, computing or Computing())
+        if config.max_length > self._transformer.max_tokens:
+            most = self._transformer.max_tokens
+            raise SpecError(f"max_length: the model takes at most {most} tokens, not {config.max_length}")
         self._pool = _POOLINGS[config.pooling]
         self._limits = _limits(self._device.type, batch_size)
 
     @property
     def dimension(self) -> int:
         """Numbers of an embedding."""
-        return int(self._transformer.config.hidden_size)
+        return self._transformer.hidden_size
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Return the embeddings of texts, `(texts, dimension) float32`, in their order.
@@ -69,24 +81,27 @@ class SentenceModel:
         Raises:
             ValidationError: A text that is no Unicode text.
         """
-        tokens = self._tokens(texts)
+        with stage("tokenize"):
+            tokens = self._tokens(texts)
         lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
         groups = group_by_length(lengths, self._limits)
         embeddings = np.empty((len(texts), self.dimension), np.float32)
         if not groups:
             return embeddings
+        parts = []
         with self._torch.inference_mode():
             # On a GPU all groups are under way before the first result is waited for: one copy brings them all.
-            parts = [self._forward([tokens[row] for row in rows], lengths[rows]) for rows in groups]
-            whole = self._torch.cat(parts)
-            leave = Move(self._place.context, cpu(), whole.nbytes, self._place.settle)
-            embeddings[np.concatenate(groups)] = leave.make(lambda: whole.cpu().numpy())
+            for rows in groups:
+                ids, mask = self._entered([tokens[row] for row in rows], lengths[rows])
+                with stage("model"):
+                    parts.append(self._embed(ids, mask))
+            with stage("model"):
+                whole = self._torch.cat(parts)
+                self._finish()
+            with self._transfer():
+                leave = Move(self._place.context, cpu(), whole.nbytes, self._place.settle)
+                embeddings[np.concatenate(groups)] = leave.make(lambda: whole.cpu().numpy())
         return embeddings
-
-    def _load(self, folder: "Path") -> Any:
-        model = _load_transformer(folder)
-        num_bytes = sum(part.nbytes for part in chain(model.parameters(), model.buffers()))
-        return Move(cpu(), self._place.context, num_bytes, self._place.settle).make(lambda: model.to(self._device))
 
     def _enter(self, array: np.ndarray) -> "torch.Tensor":
         # Not settled around, or else the device would idle while the next group is made ready.
@@ -107,16 +122,33 @@ class SentenceModel:
                 tokens[row] = self._tokenizer.encode(text).ids
         return tokens
 
-    def _forward(self, tokens: list[list[int]], lengths: np.ndarray) -> "torch.Tensor":
+    def _entered(self, tokens: list[list[int]], lengths: np.ndarray) -> "tuple[torch.Tensor, torch.Tensor]":
         mask = np.arange(lengths.max()) < lengths[:, None]  # (rows, tokens)
-        padded = np.full(mask.shape, self._transformer.config.pad_token_id or 0, np.int64)
+        padded = np.full(mask.shape, self._transformer.pad_id, np.int64)
         padded[mask] = np.fromiter(chain.from_iterable(tokens), np.int64, int(lengths.sum()))
-        attention = self._enter(mask.astype(np.int64))
-        hidden = self._transformer(input_ids=self._enter(padded), attention_mask=attention).last_hidden_state
-        pooled = self._pool(hidden, attention.unsqueeze(-1))  # (rows, dimension)
+        with self._transfer():
+            return self._enter(padded), self._enter(mask.astype(np.int64))
+
+    def _embed(self, ids: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+        hidden = self._transformer(ids, mask)
+        pooled = self._pool(hidden, mask.unsqueeze(-1))  # (rows, dimension)
         if self._config.normalize:
             pooled = self._torch.nn.functional.normalize(pooled, dim=-1)
         return pooled
+
+    def _finish(self) -> None:
+        # The copy that follows would wait too, but this time is the model's. Other threads' work is not waited for.
+        if self._device.type == "cuda":
+            self._torch.cuda.current_stream(self._device).synchronize()
+
+    @contextmanager
+    def _transfer(self) -> Iterator[None]:
+        """Count a stage of its own where there is a way to go."""
+        if self._place.context == cpu():
+            yield
+            return
+        with stage("transfer"):
+            yield
 
 
 def _limits(device_type: str, batch_size: int | None) -> GroupLimits:
@@ -142,35 +174,6 @@ def _load_tokenizer(folder: "Path", config: SentenceConfig) -> Any:
         steps = [tokenizers.normalizers.Lowercase(), tokenizer.normalizer]
         tokenizer.normalizer = tokenizers.normalizers.Sequence([step for step in steps if step])
     return tokenizer
-
-
-def _load_transformer(folder: "Path") -> Any:
-    transformers = require("transformers", "models")
-    logging = transformers.utils.logging
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        model, report = transformers.AutoModel.from_pretrained(
-            folder,
-            dtype=require("torch", "models").float32,
-            attn_implementation="sdpa",
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError, require("safetensors", "models").SafetensorError) as error:
-        raise ModelError(f"{folder}: transformers cannot load it: {error}") from error
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
-    # What is missing was filled with random numbers. A pooler may be: what comes out of it is not used.
-    missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
-    if missing:
-        raise ModelError(f"{folder}: the weights lack {', '.join(missing)}, which config.json speaks of.")
-    return model.eval()
 
 
 def _mean(hidden: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":

@@ -81,8 +81,7 @@ class Snapshot:
         if not self.sha256:
             return
         path = self.folder / WEIGHTS
-        state = path.stat()
-        found = _digest(path, state.st_size, state.st_mtime_ns)
+        found = file_digest(path)
         if found != self.sha256:
             raise UnsafeModel(
                 f"model {self.name!r}: {path} is not the file that was published: its SHA-256 is"
@@ -243,6 +242,12 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"{path} is not JSON: {error}. The snapshot is damaged; get it again.") from error
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file; reads it once per process, and again when it has changed."""
+    state = path.stat()
+    return _digest(path, state.st_size, state.st_mtime_ns)
 
 
 @lru_cache(maxsize=16)
