@@ -81,4 +81,5 @@ def reasons(generator: Generator, latency_s: Mapping[str, float]) -> list[str]:
         if late > max(MIN_LATE_S, MAX_LATE_SHARE * latency):
             told = f"{late * 1e3:.2f} ms late, for latencies of {latency * 1e3:.2f} ms ({name} of both)"
             found.append(f"the load generator was {told}")
+            break
     return found

@@ -39,7 +39,8 @@ class ServeReport:
         is_local: Whether service and load generator shared one machine.
         points: Every load, in the order of measurement.
         capacity: The most answers per second with clients that wait; `None` where that was not looked for.
-        knee: The rate with most answers for the wait, in requests per second.
+        knee: The rate with most answers for the wait, in requests per second; `None` for fewer than three rates.
+        percentile: Which latency the knee is told by: the highest percentile that all rates have.
         sustained: The highest rate that was kept up with, in requests per second.
         failures: Why the run is not valid.
     """
@@ -50,6 +51,7 @@ class ServeReport:
     points: list[Point]
     capacity: float | None
     knee: float | None
+    percentile: str
     sustained: float | None
     failures: list[str]
 
@@ -77,7 +79,9 @@ def measure(workload: Workload, tell: Callable[[str], None]) -> ServeReport:
     is_local = parse(workload.target).is_local
     with asyncio.Runner(loop_factory=fine_loop) as runner:
         points = runner.run(_measured(workload, tell))
-    levels = _levels([point for point in points if point.asked.mode == "open"])
+    opened = [point for point in points if point.asked.mode == "open"]
+    name = _percentile(opened)
+    levels = [_level(point, found.value) for point in opened if (found := point.latency_s[name]) is not None]
     best, highest = (knee(levels) if len(levels) > 2 else None), sustained(levels)
     closed = [point.answered.value for point in points if point.asked.mode == "closed"]
     return ServeReport(
@@ -87,6 +91,7 @@ def measure(workload: Workload, tell: Callable[[str], None]) -> ServeReport:
         points,
         capacity=max(closed, default=None),
         knee=None if best is None else best.offered,
+        percentile=name,
         sustained=None if highest is None else highest.offered,
         failures=[f"INVALID: {point.asked}: {reason}" for point in points for reason in point.invalid],
     )
@@ -147,22 +152,15 @@ async def _try(sender: Sender, workload: Workload) -> None:
         )
 
 
-def _levels(points: Sequence[Point]) -> list[Level]:
-    """Return the points with the highest percentile that all of them have."""
-    names = [name for name in ("p99", "p95", "p90", "p50") if all(point.latency_s[name] for point in points)]
-    if not names:
-        return []
-    return [
-        Level(
-            point.offered,
-            point.answered.value,
-            found.value,
-            point.failed,
-            point.course.verdict == "rising",
-        )
-        for point in points
-        if (found := point.latency_s[names[0]]) is not None
-    ]
+def _percentile(points: Sequence[Point]) -> str:
+    """Return the highest percentile that all points have."""
+    names = [name for name in ("p99", "p95", "p90") if all(point.latency_s[name] for point in points)]
+    return [*names, "p50"][0]
+
+
+def _level(point: Point, latency_s: float) -> Level:
+    rising = point.course.verdict == "rising"
+    return Level(point.offered, point.answered.value, latency_s, point.failed, rising)
 
 
 def _about() -> dict[str, Any]:

@@ -90,7 +90,7 @@ def _verdicts(report: ServeReport) -> list[str]:
         told = "none of the rates" if report.sustained is None else rate(report.sustained, "req/s")
         lines.append(f"Kept up with, up to: {told} (97 % answered at once, 1 % failed at most, no growing queue)")
     if report.knee is not None:
-        lines.append(f"Knee: {rate(report.knee, 'req/s')}; there, answers per second over p99 latency is greatest")
+        lines.append(f"Knee: {rate(report.knee, 'req/s')}; most answers per second over {report.percentile} latency")
     lines += [
         "Latency counts from the moment at which a request was to be sent. Failed requests are in no percentile.",
         "In brackets: where the true figure lies in 95 of 100 such runs. -: too few requests to say.",

@@ -28,7 +28,7 @@ def kept(tmp_path: Path, name: str, rate: float, latency_s: float, seed: int, **
     asked = Asked("open", 100.0, 20.0)
     point = told(asked, samples(rate, latency_s, seed), Watched(0.1, 0.1, []), np.random.default_rng(0))
     work = replace(Workload("localhost:1"), **workload)  # type: ignore[arg-type]  # numbers only
-    report = ServeReport(ABOUT, work, True, [point], None, None, None, [])
+    report = ServeReport(ABOUT, work, True, [point], None, None, "p99", None, [])
     path = tmp_path / f"{name}.json"
     path.write_text(json.dumps(asdict(report)), encoding="utf-8")
     return read(path)

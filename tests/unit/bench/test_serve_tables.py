@@ -30,7 +30,7 @@ def report() -> ServeReport:
         point(Asked("open", 300.0, 2.0), 0.5, num_failed=60, loop_share=0.97),
     ]
     failures = [f"INVALID: {one.asked}: {reason}" for one in points for reason in one.invalid]
-    return ServeReport(ABOUT, Workload("http://localhost:1/x"), True, points, 290.0, 100.0, None, failures)
+    return ServeReport(ABOUT, Workload("http://localhost:1/x"), True, points, 290.0, 100.0, "p99", None, failures)
 
 
 def test_everything_is_told(report: ServeReport) -> None:
