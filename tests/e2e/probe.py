@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from dure import Document, DocumentArray, Executor, nd, requests
+from dure import Document, DocumentArray, Executor, batching, nd, requests
 from dure.device.context import gpu
 from dure.device.probe import inventory
 from dure.device.simulated import simulated_device
@@ -21,6 +21,7 @@ class Probe(Executor):
         self.served = 0
 
     @requests(on="/where")
+    @batching(max_batch_size=1)
     def where(self, docs: DocumentArray, **kwargs: Any) -> None:
         for doc in docs:
             doc.text = str(nd.ones(1, self.device).context) if self.device != "none" else "nowhere"
@@ -32,17 +33,20 @@ class Probe(Executor):
             }
 
     @requests(on="/double")
+    @batching(max_batch_size=1)
     def double(self, docs: DocumentArray, **kwargs: Any) -> None:
         docs.to(self.device)
         docs.embeddings = docs.embeddings * 2
 
     @requests(on="/pid")
+    @batching(max_batch_size=1)
     def pid(self, docs: DocumentArray, **kwargs: Any) -> None:
         self.served += 1
         for doc in docs:
             doc.tags = {"pid": os.getpid(), "served": self.served}
 
     @requests(on="/sleep")
+    @batching(max_batch_size=1)
     def sleep(self, docs: DocumentArray, **kwargs: Any) -> None:
         time.sleep(float(docs[0].text))
 

@@ -36,6 +36,7 @@ class Fragile(Executor):
             file.write("".join(f"{doc.text}\n" for doc in docs))
 
     @requests(on="/work")
+    @batching(max_batch_size=1)
     def work(self, docs: DocumentArray, **kwargs: Any) -> None:
         self._begin(docs)
         time.sleep(0.004)

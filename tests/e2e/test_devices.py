@@ -122,12 +122,13 @@ def test_dure_plan_prints_it(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dure.cli.main", "plan", "flow.yml"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert run.returncode == 0, run.stderr
-    head, *rows = run.stdout.splitlines()
-    assert head.split() == ["executor", "replica", "device", "memory", "why"]
+    head, *rows, cores = run.stdout.splitlines()
+    assert head.split() == ["executor", "replica", "device", "memory", "threads", "why"]
     assert [row.split()[:5] for row in rows] == [
         ["one", "0", "gpu(0)", "2.00", "GiB"],
         ["one", "1", "gpu(1)", "2.00", "GiB"],
     ]
+    assert "for 2 calls at a time" in cores
 
 
 # -- figures -----------------------------------------------------------------------------------------------------------
@@ -178,7 +179,7 @@ def test_figures_are_told_while_a_method_computes() -> None:
         took_s = time.monotonic() - begin
         caller.join()
         assert took_s < 1
-        assert (figures.num_calls, figures.num_requests) == (1, 0)
+        assert (figures.num_calls, figures.num_requests) == (0, 0), "a batch is counted when it is served"
         figures = flow.metrics()["probe"]
     assert (figures.num_calls, figures.num_requests, figures.num_documents) == (1, 1, 1)
     assert 1.4 < figures.compute_s < 5

@@ -6,7 +6,7 @@ import pytest
 
 from dure.errors import SpecError
 from dure.executor.base import Executor
-from dure.executor.endpoints import DEFAULT, batching, requests, table
+from dure.executor.endpoints import DEFAULT, UNMERGED, batching, requests, table
 from dure.spec import BatchSpec
 
 
@@ -73,7 +73,7 @@ def test_how_a_method_wants_to_be_called() -> None:
     assert left["/left"].asynchronous
     assert not left["/left"].streaming
     assert right["/parts"].streaming
-    assert right["/parts"].batching == BatchSpec(), "a generator is never merged"
+    assert right["/parts"].batching == UNMERGED, "a generator is never merged"
     assert right["/right"].batching == BatchSpec(max_batch_size=8)
     assert {"docs", "parameters"} <= set(left["/left"].arguments), "**kwargs takes whatever there is"
     assert set(left[DEFAULT].arguments) == {"self", "docs"}

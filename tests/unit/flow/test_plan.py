@@ -1,6 +1,10 @@
 """Placement on machines with 0, 1, 2 and 8 GPUs, none of which has to be here."""
 
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dure.device.context import cpu, gpu
 from dure.device.probe import DeviceInfo, Inventory
@@ -8,6 +12,7 @@ from dure.errors import DeviceNotFound, DeviceOutOfMemory, SpecError
 from dure.executor.base import Executor
 from dure.flow.flow import Flow
 from dure.flow.plan import Plan, make_plan
+from dure.spec import FlowSpec
 
 GIB = 2**30
 HOST = DeviceInfo(cpu(), "host", 16 * GIB, 8 * GIB, "Linux")
@@ -115,6 +120,68 @@ def test_settings_that_make_no_sense(settings: dict[str, object], message: str) 
 
 def test_the_table_names_everything() -> None:
     text = str(plan(machine(2), device="auto", device_memory="2GiB", replicas=2))
-    assert text.splitlines()[0].split() == ["executor", "replica", "device", "memory", "why"]
+    assert text.splitlines()[0].split() == ["executor", "replica", "device", "memory", "threads", "why"]
     assert "gpu(1)" in text
     assert "2.00 GiB" in text
+
+
+def with_cores(cores: int) -> Inventory:
+    return Inventory((HOST,), "no driver is installed.", cores)
+
+
+def calls_of(spec: FlowSpec) -> int:
+    return sum(max(e.replicas, e.max_replicas or 0) * e.concurrency for e in spec.executors)
+
+
+counts = st.integers(1, 5)
+executors = st.builds(dict, replicas=counts, concurrency=counts, max_replicas=st.none() | counts)
+
+
+@given(st.lists(executors, min_size=1, max_size=4), st.integers(1, 64))
+def test_cores_are_divided_among_all_calls_that_may_run(settings: list[dict[str, Any]], cores: int) -> None:
+    flow = Flow()
+    for one in settings:
+        most = one["max_replicas"]
+        flow = flow.add(uses=Executor, **{**one, "max_replicas": most and max(most, one["replicas"])})
+    found = make_plan(flow.spec, with_cores(cores))
+    calls = calls_of(flow.spec)
+    concurrency = {executor.name: executor.concurrency for executor in flow.spec.executors}
+    threads = sum(placement.threads * concurrency[placement.executor] for placement in found.placements)
+    assert sum(concurrency[placement.executor] for placement in found.placements) == calls
+    if calls <= cores:
+        assert threads <= cores, "never more threads than cores"
+        assert threads > cores - calls, "and no core that could be shared out is left"
+    else:
+        assert {placement.threads for placement in found.placements} == {1}
+    assert ("wait for each other" in found.division) == (calls > cores > 0 and calls > 1)
+
+
+@pytest.mark.parametrize(
+    ("cores", "settings", "threads", "division"),
+    [
+        (8, {}, "8", "8 cores: all for the one call that runs at a time"),
+        (1, {}, "1", "1 core: all for the one call that runs at a time"),
+        (8, {"replicas": 2, "concurrency": 2}, "2", "8 cores for 4 calls at a time: 2 threads for each"),
+        (7, {"replicas": 4}, "1", "7 cores for 4 calls at a time: 1 thread for each"),
+        (8, {"max_replicas": 4}, "2", "8 cores for 4 calls at a time: 2 threads for each"),
+        (2, {"replicas": 3}, "1", "2 cores for 3 calls at a time, each with 1 thread: they will wait for each other"),
+        (8, {"replicas": 2, "cpu_threads": 3}, "3", "8 cores for 2 calls at a time: 4 threads for each"),
+    ],
+)
+def test_the_table_tells_the_threads(cores: int, settings: dict[str, Any], threads: str, division: str) -> None:
+    lines = str(plan(with_cores(cores), **settings)).splitlines()
+    column = lines[0].split().index("threads")
+    assert {line.split()[column] for line in lines[1:-1]} == {threads}
+    assert lines[-1] == division
+
+
+def test_places_are_planned_for_all_replicas_there_may_be() -> None:
+    found = plan(machine(2), device="gpu", replicas=1, max_replicas=3)
+    assert [placement.replica for placement in found.placements] == [0, 1, 2]
+    with pytest.raises(DeviceOutOfMemory, match="do not fit"):
+        plan(machine(1), device="gpu", device_memory="6GiB", replicas=1, max_replicas=3)
+
+
+def test_fewer_than_there_are_from_the_start_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"executors\[0\]\.max_replicas: 2 is less than replicas=3"):
+        plan(machine(0), replicas=3, max_replicas=2)

@@ -4,6 +4,7 @@ import pytest
 from msgspec import Struct
 
 from dure.errors import DecodeError
+from dure.served import Served
 from dure.spec import BatchSpec
 from dure.transport import messages
 from dure.transport.messages import (
@@ -18,6 +19,7 @@ from dure.transport.messages import (
     Outcome,
     Part,
     Reply,
+    Spent,
     WorkerHello,
     check_version,
     decode,
@@ -25,13 +27,20 @@ from dure.transport.messages import (
     encode,
 )
 
+SERVED = Served(
+    replica=1, queue_s=0.1, wait_s=0.2, compute_s=0.3, serialize_s=0.4, batch_requests=5, batch_rows=6
+)
+
 ALL = [
     WorkerHello(VERSION, "이름", {"/x": EndpointInfo(BatchSpec(max_batch_size=3), concurrent=True)}, 2, 2),
     GatewayHello(VERSION, 1000),
-    Call("/x", b"\x80", 3, stream=True),
-    Reply(3, {"a": b"\x80"}),
+    Call("/x", b"\x80", 3, stream=True, priority=-2, timeout_s=0.5, explain=True),
+    Reply(3, {"a": b"\x80"}, {"a": SERVED}),
     BatchCall("/x", b"", stream=False, items=[Item("columns", 3, [10, 20])]),
-    BatchReply([Outcome(failed=False, rows=3, size=10, result=b""), Outcome(failed=True, rows=0, size=5, result=b"")]),
+    BatchReply(
+        [Outcome(failed=False, rows=3, size=10, result=b""), Outcome(failed=True, rows=0, size=5, result=b"")],
+        Spent(0.1, 0.2, 0.3, 4, {"tokenize": 0.05}),
+    ),
     Part(3),
     Leave([1, 2]),
 ]
@@ -52,7 +61,7 @@ def test_what_is_no_message_is_refused(header: bytes) -> None:
 
 def test_every_message_is_here() -> None:
     kinds = {value for value in vars(messages).values() if isinstance(value, type) and issubclass(value, Struct)}
-    parts = {EndpointInfo, Item, Outcome, BatchSpec}
+    parts = {EndpointInfo, Item, Outcome, BatchSpec, Served, Spent}
     assert {type(message) for message in ALL} == kinds - parts
 
 

@@ -13,7 +13,7 @@ from dure.device.simulated import simulated_device, simulated_gpus
 from dure.device.transfer import transfers
 from dure.document import codec
 from dure.errors import DeviceLost, DureError, ExecutorError, from_wire
-from dure.transport.messages import JOIN, BatchCall, Item
+from dure.transport.messages import JOIN, BatchCall, Item, Spent
 from dure.worker.metrics import Counters, ReplicaMetrics
 from dure.worker.runner import Runner
 
@@ -89,9 +89,9 @@ class Bench:
             if found is not None and found.streaming:
                 answers = [asyncio.run(self._last(call, body))]
             elif found is not None and found.asynchronous:
-                answers = asyncio.run(self.runner.run_async(call, body))
+                answers = asyncio.run(self.runner.run_async(call, body, Spent()))
             else:
-                answers = self.runner.run(call, body)
+                answers = self.runner.run(call, body, Spent())
         for route, moved in t.routes.items():
             self.ledger.record(route, moved)
         assert len(answers) == len(texts)
@@ -100,7 +100,7 @@ class Bench:
         ]
 
     async def _last(self, call: BatchCall, body: bytearray) -> Any:
-        return [answer async for answer in self.runner.stream(call, body)][-1]
+        return [answer async for answer in self.runner.stream(call, body, Spent())][-1]
 
 
 @pytest.fixture
@@ -118,11 +118,11 @@ def test_calls_requests_documents_and_moves_are_counted(bench: Bench) -> None:
     assert [route.where for route in figures.transfers.routes] == ["the answer of worker at /embed"]
 
 
-def test_a_merged_call_that_fails_is_counted_with_its_parts(bench: Bench) -> None:
+def test_a_merged_call_that_fails_is_counted_with_its_halves(bench: Bench) -> None:
     failed = bench.ask("/number", ["1"], ["two"], ["3"])
     assert [type(error) for error in failed] == [type(None), ExecutorError, type(None)]
     figures = bench.figures()
-    assert (figures.num_calls, figures.num_requests, figures.num_documents) == (4, 3, 3)
+    assert (figures.num_calls, figures.num_requests, figures.num_documents) == (5, 3, 3)
     assert figures.compute_s > 0
 
 
@@ -135,7 +135,7 @@ def test_the_time_in_which_a_part_waits_is_not_computing(bench: Bench) -> None:
     async def read_slowly() -> None:
         payload = b"".join(codec.encode(DocumentArray([Document("a"), Document("b")])))
         call = BatchCall("/parts", b"", True, [Item("columns", 2, [len(payload)])])
-        async for _ in bench.runner.stream(call, bytearray(payload)):
+        async for _ in bench.runner.stream(call, bytearray(payload), Spent()):
             await asyncio.sleep(0.1)
 
     asyncio.run(read_slowly())

@@ -14,7 +14,7 @@ from dure.document.forms import COLUMNS, PROTOBUF, decode_form, encode_form
 from dure.errors import DecodeError, ExecutorError, from_wire
 from dure.executor.base import Executor
 from dure.executor.endpoints import batching, requests
-from dure.transport.messages import JOIN, BatchCall, Item, Outcome
+from dure.transport.messages import JOIN, BatchCall, Item, Outcome, Spent
 from dure.worker.metrics import Counters
 from dure.worker.runner import Runner
 
@@ -127,7 +127,7 @@ def told(answers: list[Any], form: str = COLUMNS) -> list[Any]:
 
 
 def run(runner: Runner, *arguments: Any, form: str = COLUMNS, **parameters: Any) -> list[Any]:
-    return told(runner.run(*batch(*arguments, form=form, **parameters)), form)
+    return told(runner.run(*batch(*arguments, form=form, **parameters), Spent()), form)
 
 
 @pytest.mark.parametrize("form", [COLUMNS, PROTOBUF])
@@ -144,13 +144,13 @@ def test_of_a_batch_that_fails_only_the_one_at_fault_fails(runner: Runner, subje
     assert error.args == ("subject failed at /upper: ValueError: bad text",)
     assert (error.original_type, error.original_message) == ("ValueError", "bad text")
     assert 'raise ValueError("bad text")' in error.remote_traceback
-    assert subject.sizes == [4, 1, 2, 1]
+    assert subject.sizes == [4, 1, 3, 2, 1]
 
 
 def test_bytes_that_are_no_documents_fail_alone(runner: Runner) -> None:
     call, body = batch("/upper", array("a"), array("b"))
     size = call.items[0].sizes[0]
-    first, second = told(runner.run(call, bytearray(b"\xff" * size) + body[size:]))
+    first, second = told(runner.run(call, bytearray(b"\xff" * size) + body[size:], Spent()))
     assert isinstance(first, DecodeError)
     assert second == ["B"]
 
@@ -163,7 +163,7 @@ def test_what_a_method_may_return(runner: Runner, what: str, texts: list[str]) -
 
 
 def test_a_dict_is_a_result_beside_the_documents(runner: Runner) -> None:
-    ((outcome, _),) = runner.run(*batch("/returns", array("a"), what="dict"))
+    ((outcome, _),) = runner.run(*batch("/returns", array("a"), what="dict"), Spent())
     assert msgspec.msgpack.decode(outcome.result) == {"a": 1}
 
 
@@ -184,20 +184,20 @@ def test_branches_are_joined_and_told_apart(runner: Runner) -> None:
     bodies = [encoded(branch) for branch in (documents[:1], documents)]
     item = Item(COLUMNS, 2, [len(body) for body in bodies])
     call = BatchCall("/branches", b"", stream=False, items=[item])
-    assert told(runner.run(call, bytearray().join(bodies))) == [["[1, 2]", "a", "b"]]
+    assert told(runner.run(call, bytearray().join(bodies), Spent())) == [["[1, 2]", "a", "b"]]
     call = BatchCall(JOIN, b"", stream=False, items=[item])
-    assert told(runner.run(call, bytearray().join(bodies))) == [["a", "b"]]
+    assert told(runner.run(call, bytearray().join(bodies), Spent())) == [["a", "b"]]
     assert runner.endpoint(JOIN) is None
 
 
 async def test_coroutines(runner: Runner) -> None:
-    first, error = told(await runner.run_async(*batch("/async", array("a"), array("bad"))))
+    first, error = told(await runner.run_async(*batch("/async", array("a"), array("bad")), Spent()))
     assert first == ["A"]
     assert isinstance(error, ExecutorError)
 
 
 async def test_a_coroutine_that_is_withdrawn_is_no_error(runner: Runner) -> None:
-    task = asyncio.get_running_loop().create_task(runner.run_async(*batch("/async", array("a"))))
+    task = asyncio.get_running_loop().create_task(runner.run_async(*batch("/async", array("a")), Spent()))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -206,9 +206,9 @@ async def test_a_coroutine_that_is_withdrawn_is_no_error(runner: Runner) -> None
 
 @pytest.mark.parametrize("endpoint", ["/parts", "/async_parts"])
 async def test_generators(runner: Runner, endpoint: str) -> None:
-    (end,) = [piece async for piece in runner.stream(*batch(endpoint, array("b", "c")))]
+    (end,) = [piece async for piece in runner.stream(*batch(endpoint, array("b", "c")), Spent())]
     assert told([end]) == [["a", "b", "c"]]
-    *parts, end = [piece async for piece in runner.stream(*streamed(endpoint, array("b", "c")))]
+    *parts, end = [piece async for piece in runner.stream(*streamed(endpoint, array("b", "c")), Spent())]
     assert [rows for rows, _ in parts] == [1, 2]
     assert isinstance(end[0], Outcome)
     assert told([end]) == [[]]
@@ -216,7 +216,7 @@ async def test_generators(runner: Runner, endpoint: str) -> None:
 
 @pytest.mark.parametrize("endpoint", ["/parts", "/async_parts"])
 async def test_a_generator_that_fails(runner: Runner, subject: Subject, endpoint: str) -> None:
-    *_, end = [piece async for piece in runner.stream(*batch(endpoint, array("bad")))]
+    *_, end = [piece async for piece in runner.stream(*batch(endpoint, array("bad")), Spent())]
     (error,) = told([end])
     assert isinstance(error, ExecutorError)
     assert error.original_message == "bad text"
@@ -225,7 +225,7 @@ async def test_a_generator_that_fails(runner: Runner, subject: Subject, endpoint
 
 @pytest.mark.parametrize("endpoint", ["/parts", "/async_parts"])
 async def test_a_generator_that_is_left(runner: Runner, subject: Subject, endpoint: str) -> None:
-    pieces = runner.stream(*streamed(endpoint, array("b")))
+    pieces = runner.stream(*streamed(endpoint, array("b")), Spent())
     await anext(pieces)
     assert subject.closed == 0
     await pieces.aclose()
