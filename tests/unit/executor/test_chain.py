@@ -1,7 +1,7 @@
 """Executors as one: who answers what, what is handed on, whose fault it is."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -179,27 +179,29 @@ def test_batches_are_as_the_one_that_takes_least_wants_them() -> None:
         def a(self, docs: DocumentArray) -> None:
             """Take four."""
 
-    class Any_(Executor):
+    class Large(Executor):
         @requests(on="/a")
         def a(self, docs: DocumentArray) -> None:
             """Take what comes."""
 
-    row = Chain({"any": Any_(), "small": Small()}).requests["/a"]
+    row = Chain({"any": Large(), "small": Small()}).requests["/a"]
     assert (row.batching.max_batch_size, row.asked) == (4, True)
-    assert not Chain({"x": Any_(), "y": Any_()}).requests["/a"].asked
+    assert not Chain({"x": Large(), "y": Large()}).requests["/a"].asked
 
 
-@pytest.mark.parametrize("asynchronous", [False, True])
-def test_generators_are_refused(asynchronous: bool) -> None:  # noqa: FBT001
-    class Parts(Executor):
-        @requests(on="/parts")
-        def parts(self, docs: DocumentArray) -> Iterator[Document]:
-            yield from docs
+class Parts(Executor):
+    @requests(on="/parts")
+    def parts(self, docs: DocumentArray) -> Iterator[Document]:
+        yield from docs
 
-    class AsyncParts(Executor):
-        @requests(on="/parts")
-        async def parts(self, docs: DocumentArray) -> Any:
-            yield docs[0]
 
+class AsyncParts(Executor):
+    @requests(on="/parts")
+    async def parts(self, docs: DocumentArray) -> AsyncIterator[Document]:
+        yield docs[0]
+
+
+@pytest.mark.parametrize("kind", [Parts, AsyncParts])
+def test_generators_are_refused(kind: type[Executor]) -> None:
     with pytest.raises(SpecError, match=r"b\.group: 'parts' is a generator; give 'b' a process of its own"):
-        Chain({"a": First(), "b": AsyncParts() if asynchronous else Parts()})
+        Chain({"a": First(), "b": kind()})

@@ -134,7 +134,9 @@ def calls_of(spec: FlowSpec) -> int:
 
 
 counts = st.integers(1, 5)
-executors = st.builds(dict, replicas=counts, concurrency=counts, max_replicas=st.none() | counts)
+executors: st.SearchStrategy[dict[str, Any]] = st.builds(
+    dict, replicas=counts, concurrency=counts, max_replicas=st.none() | counts
+)
 
 
 @given(st.lists(executors, min_size=1, max_size=4), st.integers(1, 64))
