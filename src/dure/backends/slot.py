@@ -4,6 +4,7 @@ State only; who starts and stops processes is the supervisor.
 """
 
 import time
+from collections.abc import Mapping
 
 import msgspec
 
@@ -107,3 +108,9 @@ class Slot:
         failure = StartFailed(f"{text}\n\n{told.traceback}{words}")
         failure.__cause__ = original
         return failure
+
+
+def not_ready(children: Mapping[str, ChildProcess | None], timeout_s: float) -> StartFailed:
+    """Return the error that says who was not ready in time, and what they had written."""
+    lines = "".join(f"\n{name} {child.last_words}" for name, child in children.items() if child is not None)
+    return StartFailed(f"not ready after {timeout_s:g} s: {', '.join(children)} (timeout_ready_s is the limit){lines}")

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from dure.backends.process import ChildProcess
-from dure.backends.slot import Slot
+from dure.backends.slot import Slot, not_ready
 from dure.backends.watcher import Watcher
 from dure.errors import BackendError, DureError, ReplicaUnavailable, StartFailed, from_wire
 from dure.gateway.assignment import Assignment as GatewayAssignment
@@ -53,6 +53,7 @@ class Supervisor:
         self._watcher = Watcher(self._next_restart, self._restart, self._on_error)
         self._changed = threading.Condition()
         self._swapping = threading.Lock()
+        self._in_swap: set[str] = set()
         self._num_started = 0
         self._asking = threading.Lock()
         self._questions = 0
@@ -85,7 +86,8 @@ class Supervisor:
                 raise self._failure
             self._started = ready
             if not ready:
-                raise self._late()
+                slow = {slot.label: slot.child for slot in self._slots if slot.wanted and not slot.attached}
+                raise not_ready(slow | ({} if self.port else {"gateway": self._gateway}), self._timeout_ready_s)
         except BaseException:
             self.stop(at_once=True)
             raise
@@ -117,15 +119,6 @@ class Supervisor:
                 child.close()
             self._watcher.close()
             shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _late(self) -> StartFailed:
-        slow = {s.label: s.child for s in self._slots if s.wanted and not s.attached} | (
-            {} if self.port else {"gateway": self._gateway}
-        )
-        lines = "".join(f"\n{name} {child.last_words}" for name, child in slow.items() if child is not None)
-        return StartFailed(
-            f"not ready after {self._timeout_ready_s:g} s: {', '.join(slow)} (timeout_ready_s is the limit){lines}"
-        )
 
     def pids(self) -> dict[str, int]:
         """Return the process ids now: `gateway`, and `name` or `name/replica` of each worker."""
@@ -189,8 +182,7 @@ class Supervisor:
             if slot.failure is not None:
                 raise slot.failure
         if not settled:
-            slow = ", ".join(slot.label for slot in slots if not slot.attached)
-            raise StartFailed(f"not ready after {timeout_s:g} s: {slow} (timeout_ready_s is the limit)")
+            raise not_ready({slot.label: slot.child for slot in slots if not slot.attached}, timeout_s)
 
     def _children(self) -> list[ChildProcess]:
         children = [self._gateway, *(slot.child for slot in self._slots)]
@@ -228,11 +220,13 @@ class Supervisor:
 
     def _begin(self, fresh: list[Slot], started: list[Slot]) -> None:
         self._slots += fresh
+        self._in_swap.update(slot.name for slot in fresh)
         for slot in started:
             self._start(slot)
 
     def _remove(self, slots: list[Slot]) -> None:
         for slot in slots:
+            self._in_swap.discard(slot.name)
             slot.replaced = True
             slot.retire()
             if slot.child is None:
@@ -247,7 +241,9 @@ class Supervisor:
             self._slots.remove(slot)
 
     def _scale(self, name: str, count: int) -> None:
-        """Have `count` replicas of an Executor, as far as there are places for them."""
+        """Have `count` replicas of an Executor, as far as there are places for them; not in the middle of a swap."""
+        if name in self._in_swap:
+            return
         slots = [slot for slot in self._slots if slot.name == name]
         running = [slot for slot in slots if slot.wanted]
         free = [slot for slot in slots if not slot.wanted and slot.child is None]
@@ -373,6 +369,7 @@ class Supervisor:
             return
         if slot.new:
             failure = StartFailed(f"the worker of {slot.label} {end} before it was ready, and {child.last_words}")
+            self._forget(slot)
             self._fail_slot(slot, failure)
             return
         slot.died()

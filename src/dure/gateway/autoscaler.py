@@ -11,6 +11,7 @@ LOOK_S = 0.5
 _LONG_WAIT_S = 1.0
 _UP_AFTER_S = 1.0
 _DOWN_AFTER_S = 30.0
+_AGAIN_AFTER_S = 30.0
 
 
 class Load(NamedTuple):
@@ -35,6 +36,7 @@ class Autoscaler:
         self._wanted = least
         self._long_since: float | None = None
         self._idle_since: float | None = None
+        self._differs_since: float | None = None
 
     @property
     def at_rest(self) -> bool:
@@ -42,22 +44,30 @@ class Autoscaler:
         return self._wanted == self._least
 
     def decide(self, load: Load) -> int | None:
-        """Return how many replicas are wanted from now on, or None if that is as it was."""
-        if load.replicas < self._wanted:
-            self._long_since = self._idle_since = None  # one is on its way: what it brings is seen first
-            return None
-        self._long_since = _since(self._long_since, load.now, holds=load.wait_s > _LONG_WAIT_S)
-        self._idle_since = _since(self._idle_since, load.now, holds=load.wait_s == 0 or load.busy < load.replicas)
-        if self._long_since is not None and load.now - self._long_since >= _UP_AFTER_S and self._wanted < self._most:
+        """Return how many replicas are wanted from now on; None if that is as it was, or was asked for lately."""
+        lacking = load.replicas < self._wanted  # one is on its way: what it brings is seen before another is asked for
+        self._long_since = _since(
+            self._long_since, load.now, holds=load.wait_s > _LONG_WAIT_S and not lacking and self._wanted < self._most
+        )
+        self._idle_since = _since(
+            self._idle_since, load.now, holds=load.busy < load.replicas and self._wanted > self._least
+        )
+        self._differs_since = _since(self._differs_since, load.now, holds=load.replicas != self._wanted)
+        if _lasted(self._long_since, load.now, _UP_AFTER_S):
             self._wanted += 1
-        elif (
-            self._idle_since is not None and load.now - self._idle_since >= _DOWN_AFTER_S and self._wanted > self._least
-        ):
+        elif _lasted(self._idle_since, load.now, _DOWN_AFTER_S):
             self._wanted -= 1
+        elif _lasted(self._differs_since, load.now, _AGAIN_AFTER_S):
+            self._differs_since = None  # it could not be started, or was asked for while something else went on
+            return self._wanted
         else:
             return None
-        self._long_since = self._idle_since = None
+        self._long_since = self._idle_since = self._differs_since = None
         return self._wanted
+
+
+def _lasted(since: float | None, now: float, seconds: float) -> bool:
+    return since is not None and now - since >= seconds
 
 
 def _since(moment: float | None, now: float, *, holds: bool) -> float | None:
