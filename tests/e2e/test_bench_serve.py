@@ -128,7 +128,10 @@ def test_a_stall_shows_in_every_request_that_should_have_been_sent_meanwhile(por
 
 
 def test_failures_are_counted_by_kind_and_not_as_answers(port: str, texts: Path) -> None:
-    report, text = serve(f"http://127.0.0.1:{port}/full", texts, "--rate", "100", "--duration", "1")
+    body = texts.parent / "body.json"
+    body.write_text('{"texts": ["{text}"], "truncate": true}', encoding="utf-8")
+    arguments = ("--rate", "100", "--duration", "1", "--body", f"@{body}")
+    report, text = serve(f"http://127.0.0.1:{port}/full", texts, *arguments)
     (point,) = report["points"]
     assert point["failures"].keys() == {"http_503"}
     assert point["failures"]["http_503"] == pytest.approx(point["num_requests"] / 3, abs=2)
@@ -138,11 +141,12 @@ def test_failures_are_counted_by_kind_and_not_as_answers(port: str, texts: Path)
 
 
 def test_the_open_inference_protocol_and_rows_that_are_missing(port: str, texts: Path) -> None:
-    arguments = ("--clients", "2", "--duration", "0.5", "--docs-per-request", "2")
+    arguments = ("--clients", "2", "--duration", "0.5", "--docs-per-request", "2", "--words", "2", "5")
     report, text = serve(f"oip+http://127.0.0.1:{port}/m", texts, *arguments)
     (point,) = report["points"]
     assert point["failures"].keys() == {"bad_answer"}
     assert point["failures"]["bad_answer"] == pytest.approx(point["num_requests"] / 10, abs=2)
+    assert "2 to a request, 2 to 5 words of the lines of" in text
     assert "2 texts were sent; the outputs have the shapes [[1, 2]]" in text
 
 

@@ -5,6 +5,7 @@ Pure; knows levels of load and what they came to.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 MIN_ANSWERED = 0.97  # of the rate that was offered; less was not kept up with
 MAX_FAILED = 0.01  # of the requests
@@ -19,24 +20,25 @@ class Level:
         answered: Requests per second that were answered.
         latency_s: A high percentile of the answered ones' latency.
         failed: Share of the requests that failed.
-        rising: Whether latency rose all the time: a queue that grows.
+        queue_grows: Whether latency rose all the time.
     """
 
     offered: float
     answered: float
     latency_s: float
     failed: float
-    rising: bool
+    queue_grows: bool
 
     @property
     def kept_up(self) -> bool:
         """Whether the service did what it was asked for, and could have gone on."""
-        return self.answered >= MIN_ANSWERED * self.offered and self.failed <= MAX_FAILED and not self.rising
+        return self.answered >= MIN_ANSWERED * self.offered and self.failed <= MAX_FAILED and not self.queue_grows
 
 
 def sustained(levels: Sequence[Level]) -> Level | None:
-    """Return the highest level that was kept up with."""
-    return max((level for level in levels if level.kept_up), key=lambda level: level.offered, default=None)
+    """Return the highest level up to which all were kept up with."""
+    ascending = sorted(levels, key=lambda level: level.offered)
+    return max(takewhile(lambda level: level.kept_up, ascending), key=lambda level: level.offered, default=None)
 
 
 def knee(levels: Sequence[Level]) -> Level | None:

@@ -41,7 +41,7 @@ class ServeReport:
         capacity: The most answers per second with clients that wait; `None` where that was not looked for.
         knee: The rate with most answers for the wait, in requests per second; `None` for fewer than three rates.
         percentile: Which latency the knee is told by: the highest percentile that all rates have.
-        sustained: The highest rate that was kept up with, in requests per second.
+        sustained: The highest rate up to which all were kept up with, in requests per second.
         failures: Why the run is not valid.
     """
 
@@ -159,8 +159,7 @@ def _percentile(points: Sequence[Point]) -> str:
 
 
 def _level(point: Point, latency_s: float) -> Level:
-    rising = point.course.verdict == "rising"
-    return Level(point.offered, point.answered.value, latency_s, point.failed, rising)
+    return Level(point.offered, point.answered.value, latency_s, point.failed, point.course.queue_grows)
 
 
 def _about() -> dict[str, Any]:

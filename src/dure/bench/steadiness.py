@@ -21,6 +21,7 @@ TOLERANCE = 0.1  # medians of windows that differ by less are the same
 _MIN_REQUESTS = 20  # of a window
 _MIN_INDEPENDENT = 10  # of a window, in correlation times; with less, slow chance looks like change
 _CONFIDENCE = 0.999  # ten pairs of windows are looked at
+_GROWTH = 2.0  # of the median from the first window to the last, that only a growing queue explains
 _TREND = 0.7  # rank correlation with time, above which the whole run is one slope
 
 
@@ -50,6 +51,11 @@ class Course:
 
     verdict: Verdict
     windows: list[Window]
+
+    @property
+    def queue_grows(self) -> bool:
+        """Whether latency rises so much that a queue must be growing, not the machine a little slower."""
+        return self.verdict == "rising" and self.windows[-1].p50.value > _GROWTH * self.windows[0].p50.value
 
 
 def course(at_s: np.ndarray, latency_s: np.ndarray, duration_s: float, rng: np.random.Generator) -> Course:

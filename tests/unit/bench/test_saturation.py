@@ -1,12 +1,13 @@
 import numpy as np
+import pytest
 
 from dure.bench.saturation import Level, knee, sustained
 
 RATES = np.linspace(0.1, 0.9, 9)
 
 
-def level(offered: float, answered: float, latency_s: float, failed: float = 0.0, *, rising: bool = False) -> Level:
-    return Level(offered, answered, latency_s, failed, rising)
+def level(offered: float, answered: float, latency_s: float, failed: float = 0.0, *, grows: bool = False) -> Level:
+    return Level(offered, answered, latency_s, failed, grows)
 
 
 def test_the_knee_of_random_service_is_at_half_the_capacity() -> None:
@@ -22,16 +23,13 @@ def test_the_knee_of_a_service_that_batches_is_where_latency_begins_to_rise() ->
     assert found == flat[-1]
 
 
-def test_sustained_is_the_highest_rate_that_was_kept_up_with() -> None:
-    levels = [
-        level(100.0, 99.8, 0.01),
-        level(200.0, 199.0, 0.02),
-        level(300.0, 298.0, 0.5, rising=True),
-        level(400.0, 399.0, 0.03, failed=0.02),
-        level(500.0, 310.0, 2.0),
-    ]
-    assert sustained(levels) == levels[1]
-    assert knee(levels) is not None
+STOPS = [level(300.0, 280.0, 0.5), level(300.0, 299.0, 0.5, grows=True), level(300.0, 299.0, 0.5, failed=0.02)]
+
+
+@pytest.mark.parametrize("stop", STOPS, ids=["answers are missing", "a queue grows", "requests fail"])
+def test_sustained_is_the_highest_rate_up_to_which_all_were_kept_up_with(stop: Level) -> None:
+    levels = [level(400.0, 399.0, 0.03), level(100.0, 99.8, 0.01), stop, level(200.0, 199.0, 0.02)]
+    assert sustained(levels) == levels[3]
 
 
 def test_nothing_is_named_where_nothing_was_kept_up_with() -> None:

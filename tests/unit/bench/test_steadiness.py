@@ -33,6 +33,13 @@ def test_change_is_seen(shape: np.ndarray, expected: str) -> None:
     assert verdict(shape * noise()) == expected
 
 
+def test_a_queue_grows_only_where_latency_multiplies() -> None:
+    rng = np.random.default_rng(0)
+    assert course(AT, (1.0 + AT) * noise(), 10.0, rng).queue_grows
+    slower = course(AT, (1.0 + 0.06 * AT) * noise(), 10.0, rng)
+    assert (slower.verdict, slower.queue_grows) == ("rising", False)
+
+
 def test_a_pure_slope_is_rising_though_all_samples_hang_together() -> None:
     assert verdict(AT / 10.0) == "rising"
 
