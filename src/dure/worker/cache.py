@@ -7,16 +7,20 @@ import copy
 import hashlib
 import threading
 from collections import OrderedDict
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
 
 from dure.document import plain
 from dure.document.array import DocumentArray
-from dure.document.document import NESTED, Document
+from dure.document.device_arrays import is_device_array, on_host
+from dure.document.document import ARRAYS, NESTED, Document
 from dure.errors import ValidationError
 from dure.worker.batch import documents_of
+
+Key: TypeAlias = bytes | int
+"""What a document holds, digested; of one that is like no other, its place among those it came with."""
 
 
 class AnswerCache:
@@ -34,23 +38,23 @@ class AnswerCache:
     def look_up(self, endpoint: str, parameters: bytes, documents: DocumentArray) -> "Lookup":
         """Find which of some documents have to be computed."""
         prefix = hashlib.blake2b(msgspec.msgpack.encode([endpoint, parameters]), digest_size=16).digest()
-        keys = [_key(prefix, document) for document in documents]
-        missing: dict[bytes, Document] = {}
-        found: dict[bytes, Document] = {}
+        keys = [_key(prefix, document) or i for i, document in enumerate(documents)]
+        missing: dict[Key, Document] = {}
+        found: dict[Key, Document] = {}
         with self._lock:
             for key, document in zip(keys, documents, strict=True):
-                kept = self._kept.get(key)
-                if kept is None:
-                    missing.setdefault(key, document)
-                else:
+                if isinstance(key, bytes) and key in self._kept:
                     self._kept.move_to_end(key)
-                    found[key] = kept
+                    found[key] = self._kept[key]
+                else:
+                    missing.setdefault(key, document)
         return Lookup(self, documents, keys, missing, found)
 
-    def keep(self, answers: dict[bytes, Document]) -> None:
-        """Keep answers."""
+    def keep(self, answers: dict[Key, Document]) -> None:
+        """Keep answers, but for those of documents that are like no other."""
+        own = {key: _own(document) for key, document in answers.items() if isinstance(key, bytes)}
         with self._lock:
-            self._kept.update(answers)
+            self._kept.update(own)
             while len(self._kept) > self._size:
                 self._kept.popitem(last=False)
 
@@ -66,9 +70,9 @@ class Lookup:
         self,
         cache: AnswerCache,
         documents: DocumentArray,
-        keys: list[bytes],
-        missing: dict[bytes, Document],
-        found: dict[bytes, Document],
+        keys: list[Key],
+        missing: dict[Key, Document],
+        found: dict[Key, Document],
     ) -> None:
         self._cache = cache
         self._documents = documents
@@ -89,12 +93,18 @@ class Lookup:
         Raises:
             ValidationError: It is not one document for each.
         """
+        if isinstance(returned, dict):
+            raise ValidationError(
+                "returned a dict, which speaks of a whole call; where answers are kept (cache_size), a method returns"
+                " None or a DocumentArray"
+            )
         computed = documents_of(returned, self.missing)
         if len(computed) != len(self._missing):
             raise ValidationError(
                 f"returned {len(computed)} documents for {len(self._missing)}; where answers are kept (cache_size), a"
                 " method must give back as many documents as it got, in their order"
             )
+        _to_host(computed)
         answers = dict(zip(self._missing, computed, strict=True))
         self._cache.keep(answers)
         answers |= self._found
@@ -107,10 +117,27 @@ def _answer(kept: Document, id: str) -> Document:  # noqa: A002 - the field's na
     return answer
 
 
-def _key(prefix: bytes, document: Document) -> bytes:
+def _own(document: Document) -> Document:
+    # A view of an array would keep the arrays of the whole batch, and the Executor may write to what it has returned.
+    own = copy.deepcopy(document)
+    for name in ARRAYS & vars(own).keys():
+        value = getattr(own, name)
+        setattr(own, name, None if value is None else on_host(value, name))
+    return own
+
+
+def _to_host(documents: DocumentArray) -> None:
+    """Move whole columns, which is where an answer goes, rather than a row after the other to be kept."""
+    if not documents.is_list:
+        for name, column in documents.columns().items():
+            if is_device_array(column):
+                documents.set_column(name, on_host(column, name))
+
+
+def _key(prefix: bytes, document: Document) -> bytes | None:
     fields = vars(document)
     if not NESTED.isdisjoint(fields):
-        return document.id.encode()  # chunks and matches are not compared: like no other
+        return None  # chunks and matches are not compared: it is like no other
     content = [(name, fields[name]) for name in sorted(fields) if name != "id"]
     return hashlib.blake2b(_encoder.encode(content), key=prefix, digest_size=16).digest()
 
