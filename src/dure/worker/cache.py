@@ -128,10 +128,10 @@ def _own(document: Document) -> Document:
 
 def _to_host(documents: DocumentArray) -> None:
     """Move whole columns, which is where an answer goes, rather than a row after the other to be kept."""
-    if not documents.is_list:
-        for name, column in documents.columns().items():
-            if is_device_array(column):
-                documents.set_column(name, on_host(column, name))
+    for name in ARRAYS:
+        column = documents.column(name)
+        if is_device_array(column):
+            documents.set_column(name, on_host(column, name))
 
 
 def _key(prefix: bytes, document: Document) -> bytes | None:
