@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dure.document import dure_pb2 as pb
 from dure.document.array import DocumentArray
 from dure.document.document import MAX_DEPTH, Document
-from dure.document.forms import COLUMNS, PROTOBUF, decode_form, encode_form
+from dure.document.forms import COLUMNS, PROTOBUF, decode_form, encode_form, text_sizes
 from dure.errors import DecodeError, ValidationError
 from tests.documents import KOREAN, MOJIBAKE, TROUBLE, content, lists_of_documents
 
@@ -54,6 +54,22 @@ def test_text_comes_back_byte_for_byte(form: str, text: str) -> None:
     docs = DocumentArray([Document(text, uri=text, tags={text: [text]})])
     assert came_back(form, docs).texts == [text]
     assert came_back(form, docs)[0].tags == {text: [text]}
+
+
+@forms
+@given(items=lists_of_documents)
+def test_sizes_of_texts_are_told_without_the_rest(form: str, items: list[Document]) -> None:
+    payload = written(form, DocumentArray(items))
+    assert text_sizes(form, payload) == [len((d.text or "").encode()) for d in items]
+
+
+@forms
+@given(payload=st.binary(max_size=40))
+def test_sizes_of_texts_of_what_is_no_payload(form: str, payload: bytes) -> None:
+    with contextlib.suppress(DecodeError):
+        assert all(size >= 0 for size in text_sizes(form, payload))
+    with pytest.raises(DecodeError, match="unknown form of documents 'xml'"):
+        text_sizes("xml", payload)
 
 
 @forms
