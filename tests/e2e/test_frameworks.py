@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dure import Document, Flow
-from dure.errors import ValidationError
+from dure.errors import ExecutorError
 
 FOLDER = Path(__file__).parents[2] / "examples" / "frameworks"
 # Of 500 images that the model has not seen, how many it names at least: what it names here, less 2 %. An untrained
@@ -59,7 +59,7 @@ def test_an_executor_knows_digits(served: tuple[str, Flow], images: tuple[np.nda
     # One alone, in a batch of a size of its own, is told the same as among others.
     alone = flow.post(on="/classify", inputs=[Document(tensor=pixels[0])])[0]
     assert alone.scores == pytest.approx(docs[0].scores, abs=1e-4)
-    with pytest.raises(ValidationError, match=r"8x8 pixels, not of shape \(3, 3\)"):
+    with pytest.raises(ExecutorError, match=r"8x8 pixels, not of shape \(3, 3\)"):
         flow.post(on="/classify", inputs=[Document(tensor=np.zeros((3, 3), np.float32))])
 
 

@@ -1,9 +1,11 @@
 """The real model, held against sentence-transformers; skipped where the extra `models` is not installed."""
 
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ import pytest
 from dure import Document, DocumentArray, cpu, gpu, no_transfers, transfers
 from dure.device.simulated import simulated_gpus
 from dure.errors import DeviceNotFound, ModelNotFound, SpecError, ValidationError
+from dure.executor.stages import stages_into
 from dure.nlp.encoder import SentenceEncoder
+from tests.tiny_model import write_tiny_model
 
 Reference = Callable[[list[str]], np.ndarray]
 
@@ -131,6 +135,45 @@ def test_requests_are_merged(encoder: SentenceEncoder) -> None:
     assert (endpoint.method, endpoint.batching.max_batch_size) == ("encode", 256)
 
 
+def test_stages_are_told(encoder: SentenceEncoder) -> None:
+    here: dict[str, float] = {}
+    with stages_into(here):
+        encoder.encode(documents(TEXTS))
+    assert here.keys() == {"tokenize", "model"}
+    assert all(seconds > 0 for seconds in here.values())
+
+
+def test_on_a_device_the_way_there_and_back_is_a_stage(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="the extra `models` is not installed")
+    there: dict[str, float] = {}
+    with simulated_gpus(1):
+        encoder = SentenceEncoder(str(write_tiny_model(tmp_path / "tiny")), device="cuda:0")
+        with stages_into(there):
+            encoder.encode(documents(TEXTS))
+    assert there.keys() == {"tokenize", "transfer", "model"}
+
+
+@pytest.mark.timeout(120)
+def test_onnx_in_int8_is_near_and_says_how_near(
+    encoder: SentenceEncoder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for library in ("onnx", "onnxruntime"):
+        pytest.importorskip(library, reason="the extra `onnx` is not installed")
+    small = SentenceEncoder(backend="onnx", precision="int8", cache_folder=str(tmp_path))
+    (line,) = [record.getMessage() for record in caplog.records if "cosine" in record.getMessage()]
+    least, mean = map(float, re.findall(r"(?:least|mean) (0\.\d{4})", line))
+    assert line.startswith("int8 by onnx: cosine to fp32 over 32 sentences: ")
+    assert small.least_cosine == pytest.approx(least, abs=1e-4)
+    assert mean >= 0.99
+    assert 0.97 <= least < 1
+    assert encoder.least_cosine == 1
+    found, exact = documents(TEXTS), documents(TEXTS)
+    small.encode(found)
+    encoder.encode(exact)
+    assert cosine(found.embeddings, exact.embeddings).mean() >= 0.98
+    assert [path.suffix for path in tmp_path.iterdir()] == [".onnx"]
+
+
 @pytest.mark.usefixtures("encoder")
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
@@ -142,6 +185,10 @@ def test_requests_are_merged(encoder: SentenceEncoder) -> None:
         ({"max_length": "256"}, SpecError, "max_length: a whole number from 1, not '256'"),
         ({"max_length": 2}, SpecError, "at least 3"),
         ({"max_length": 513}, SpecError, "at most 512 tokens"),
+        ({"backend": "tensorflow"}, SpecError, "uses_with.backend: one of torch, onnx, not 'tensorflow'"),
+        ({"precision": "int4"}, SpecError, r"fp32, bf16, fp16, int8, not 'int4'\. Did you mean 'int8'\?"),
+        ({"precision": "fp16"}, SpecError, "one of fp32, bf16, int8, not in 'fp16'"),
+        ({"backend": "onnx", "device": "cuda:99"}, SpecError, "'onnx' runs on the CPU only"),
         ({"modle": "x"}, SpecError, r"Did you mean 'model'\?"),
     ],
 )
