@@ -77,7 +77,7 @@ def _notes(points: Sequence[Point]) -> str:
             )
         if point.generator.num_held:
             lines.append(
-                f"{point.asked}: {point.generator.num_held} requests waited for a free connection; that counts."
+                f"{point.asked}: {point.generator.num_held} requests waited for a connection (--max-connections)."
             )
     return "\n".join(lines)
 

@@ -13,7 +13,7 @@ import click
 from dure.errors import DureError
 
 _COMMANDS = {
-    "bench": ("dure.cli.bench", "Measure the devices of this machine."),
+    "bench": ("dure.cli.bench", "Measure devices, encoders and services."),
     "client": ("dure.cli.client", "Send Documents to a Flow."),
     "devices": ("dure.cli.devices", "List the devices of this machine."),
     "executor": ("dure.cli.executor", "Serve one Executor."),
