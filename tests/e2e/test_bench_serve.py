@@ -151,7 +151,7 @@ def test_the_open_inference_protocol_and_rows_that_are_missing(port: str, texts:
 
 
 def test_a_flow_over_both_channels_and_two_runs_compared(texts: Path) -> None:
-    arguments = ("--endpoint", "/lengths", "--clients", "2", "--rate", "60", "--duration", "1")
+    arguments = ("--endpoint", "/lengths", "--clients", "2", "--rate", "60", "--duration", "0.7")
     with Flow().add(uses=Lengths) as flow:
         reports = {
             scheme: serve(f"{scheme}127.0.0.1:{flow.port}", texts, *arguments, name=name)[0]
@@ -161,8 +161,8 @@ def test_a_flow_over_both_channels_and_two_runs_compared(texts: Path) -> None:
     for report in reports.values():
         closed, opened = report["points"]
         assert closed["failures"] == opened["failures"] == {}
-        assert closed["num_requests"] > 20
-        assert opened["num_requests"] == pytest.approx(60, abs=35)
+        assert closed["num_requests"] > 10
+        assert opened["num_requests"] == pytest.approx(42, abs=30)
     assert refused.returncode == 1
     assert "did not answer the first request: executor: " in refused.stderr
     files = [str(next((texts.parent / f"out{name}").glob("*.json"))) for name in ("own", "grpc")]
