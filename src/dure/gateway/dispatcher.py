@@ -146,6 +146,8 @@ class Dispatcher:
             return
         self._queue.append(job)
         self._pump()
+        if self._scaler is not None and self._look is None:
+            self._look_at_load()
 
     def fail(self, error: DureError) -> None:
         """Give up: no replica will come back. What waits, and what comes later, gets this error."""
@@ -209,15 +211,13 @@ class Dispatcher:
             replica.send(choice.batch, now)
             if self._node.max_call_s is not None:
                 self._watch_call(replica, self._node.max_call_s)
-        if self._scaler is not None and self._look is None:
-            self._look_at_load()
 
     def _watch_call(self, replica: Replica, max_call_s: float) -> None:
-        """End a worker that has answered nothing for so long though it has something to do."""
+        """End a worker that has been at one call for so long, also one that takes leave."""
 
         def look() -> None:
             silent_s = replica.silent_s()
-            if silent_s is None or replica not in self._replicas:
+            if silent_s is None:
                 replica.watched = False
             elif silent_s >= max_call_s:
                 self._ask({"hung": replica.address, "after_s": max_call_s})

@@ -76,6 +76,8 @@ class Replica:
         self.mixed = False
         self._call_s = _SHORT_CALL_S
         self._answered_s = 0.0
+        self._oldest_since = 0.0
+        self._held: set[int] = set()
         self._busy = False
         self.rows_in_flight = 0
         self.rows_per_s = 0.0
@@ -90,15 +92,19 @@ class Replica:
         return len(self.in_flight) < (1 if self.hello is None else self.hello.concurrency)
 
     def silent_s(self) -> float | None:
-        """Return for how long it has had something to do and answered nothing; None if it has nothing to do."""
+        """Return for how long at least it has been at its oldest call; None if it has nothing to do.
+
+        Whatever else it answers meanwhile does not count: calls are begun in the order in which they are sent.
+        """
         if not self.in_flight:
             return None
-        oldest = next(iter(self.in_flight.values()))
-        return monotonic() - max(oldest[0].sent_at, self._answered_s)
+        return 0.0 if self._held else monotonic() - self._oldest_since
 
     def send(self, jobs: list[Job], now: float) -> None:
         """Send one batch; `now` is the moment of the monotonic clock."""
         self._last += 1
+        if not self.in_flight:
+            self._oldest_since = now
         self.in_flight[self._last] = jobs
         first = jobs[0]
         items: list[Item] = []
@@ -127,6 +133,7 @@ class Replica:
         for number, jobs in self.in_flight.items():
             (waiting if number in in_order and number != oldest else begun).extend(jobs)
         self.in_flight.clear()
+        self._held.clear()
         return begun, waiting
 
     def _concurrent(self, job: Job) -> bool:
@@ -140,12 +147,22 @@ class Replica:
         if jobs and (order is Order.CANCEL or self._concurrent(jobs[0])):
             if order is Order.CANCEL and not all(job.withdrawn for job in jobs):
                 return
+            if order is Order.HOLD:
+                self._held.add(number)
+            elif order is Order.GO_ON:
+                self._sign_of_life(number)
             self.connection.send(_ORDERS[order], number, b"", [])
+
+    def _sign_of_life(self, number: int) -> None:
+        self._held.discard(number)
+        if number == next(iter(self.in_flight), 0):
+            self._oldest_since = monotonic()
 
     def _on_frame(self, connection: Connection, frame: Frame) -> None:
         if frame.kind is Kind.REPLY:
             self._on_reply(frame)
         elif frame.kind is Kind.PART:
+            self._sign_of_life(frame.id)
             rows = decode(Part, frame.header).rows
             for job in self.in_flight.get(frame.id, ()):
                 if not job.withdrawn:
@@ -189,6 +206,7 @@ class Replica:
         return now
 
     def _on_reply(self, frame: Frame) -> None:
+        self._sign_of_life(frame.id)
         jobs = self.in_flight.pop(frame.id)
         rows = sum([job.rows for job in jobs])
         self.rows_in_flight -= rows
