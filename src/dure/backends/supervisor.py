@@ -123,7 +123,7 @@ class Supervisor:
     def pids(self) -> dict[str, int]:
         """Return the process ids now: `gateway`, and `name` or `name/replica` of each worker."""
         found = {"gateway": self._gateway.pid} if self._gateway else {}
-        return found | {s.label: s.child.pid for s in self._slots if s.child is not None}
+        return found | {s.label: s.child.pid for s in list(self._slots) if s.child is not None}
 
     def metrics(self) -> dict[str, ReplicaMetrics]:
         """Ask every replica that is ready what it has done, by the names of `pids`; one that is restarted is left out.
@@ -133,7 +133,7 @@ class Supervisor:
         """
         with self._asking:
             self._questions += 1
-            asked = [slot for slot in self._slots if slot.serves]
+            asked = [slot for slot in list(self._slots) if slot.serves]
             for slot in asked:
                 slot.asked, slot.figures = self._questions, None
                 if slot.child is not None:
@@ -161,17 +161,17 @@ class Supervisor:
             DureError: What a worker says is wrong with its settings.
         """
         with self._swapping:
-            old = [slot for slot in self._slots if slot.name == name]
+            old = [slot for slot in list(self._slots) if slot.name == name and not slot.replaced]
             count = max(1, sum(slot.wanted for slot in old))
             fresh = [Slot(assignment, env) for assignment, env in workers]
             started = fresh[:count]
-            self._watcher.order(lambda: self._begin(fresh, started))
+            self._watcher.do(lambda: self._begin(fresh, started), _ANSWER_S)
             try:
                 self._wait_until_attached(started, timeout_ready_s)
             except BaseException:
-                self._watcher.order(lambda: self._remove(fresh))
+                self._watcher.do(lambda: self._remove(fresh), _ANSWER_S)
                 raise
-            self._watcher.order(lambda: self._remove(old))
+            self._watcher.do(lambda: self._remove(old), _ANSWER_S)
 
     def _wait_until_attached(self, slots: list[Slot], timeout_s: float) -> None:
         with self._changed:

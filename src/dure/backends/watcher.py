@@ -55,6 +55,17 @@ class Watcher:
         self._orders.put(work)
         os.write(self._wake_write, b"x")
 
+    def do(self, work: Callable[[], None], timeout_s: float) -> None:
+        """Have something done by the thread, and wait for that, but not for ever."""
+        done = threading.Event()
+
+        def told() -> None:
+            work()
+            done.set()
+
+        self.order(told)
+        done.wait(timeout_s)
+
     def start(self) -> None:
         """Begin to watch."""
         self._thread = threading.Thread(target=self._run, name="dure-supervisor", daemon=True)

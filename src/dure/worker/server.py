@@ -84,13 +84,14 @@ class WorkerServer:
         return Connection(_MAX_FRAME_BYTES, self._on_frame, self._on_closed, self._on_opened)
 
     async def drain(self) -> None:
-        """Wait until every call that has arrived is answered, unless a device is lost; then take leave.
+        """Take leave, and wait until every call that was begun is answered, unless a device is lost.
 
-        The gateways hang up when they have read that; a call that one of them sent meanwhile is sent elsewhere.
+        The gateways hang up when they have read that, and the answers; what was not begun they send elsewhere. Under
+        load there is no moment without a call, so leave is taken first.
         """
         if not self._leaving:
-            await self._idle.wait()
             self._leave()
+            await self._idle.wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_S):
                 await self._alone.wait()
@@ -114,6 +115,8 @@ class WorkerServer:
     def _on_frame(self, connection: Connection, frame: Frame) -> None:
         key = connection, frame.id
         if frame.kind is Kind.CALL:
+            if self._leaving:
+                return  # it was sent before the gateway had read that
             self._waiting[key] = frame
             self._idle.clear()
             if len(self._waiting) == 1:
@@ -207,9 +210,11 @@ class WorkerServer:
 
     def _leave(self) -> None:
         self._leaving = True
+        self._waiting.clear()
         for connection in self._connections:
             begun = [number for asker, number in self._tasks if asker is connection]
             connection.send(Kind.LEAVE, 0, encode(Leave(begun)), [])
+        self._rest()
 
 
 def _fail(connection: Connection, number: int, count: int, error: BaseException) -> None:

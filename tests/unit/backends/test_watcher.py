@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -29,19 +29,6 @@ class Watching:
     def _error(self, error: Exception) -> None:
         self.errors.append(error)
         self.failed.set()
-
-    def do(self, work: Callable[[], None]) -> None:
-        """Have the thread do something, and wait until it has."""
-        done = threading.Event()
-
-        def order() -> None:
-            try:
-                work()
-            finally:
-                done.set()
-
-        self.watcher.order(order)
-        assert done.wait(TIMEOUT_S)
 
 
 @pytest.fixture
@@ -70,9 +57,18 @@ def test_orders_are_done_in_their_order_by_one_thread(watching: Watching) -> Non
         watching.watcher.order(partial(note, i))
     assert done == [], "nothing is done before it is started"
     watching.watcher.start()
-    watching.do(lambda: None)
+    watching.watcher.do(lambda: None, TIMEOUT_S)
     assert [i for i, _ in done] == list(range(100))
     assert {name for _, name in done} == {"dure-supervisor"}
+
+
+def test_whoever_wants_to_may_wait_for_what_is_done_but_not_for_ever(watching: Watching) -> None:
+    done: list[str] = []
+    watching.watcher.do(lambda: done.append("late"), 0.01)
+    assert done == [], "the thread has not been started"
+    watching.watcher.start()
+    watching.watcher.do(lambda: done.append("now"), TIMEOUT_S)
+    assert done == ["late", "now"]
 
 
 def test_whoever_has_something_to_read_is_called(watching: Watching, pipe: tuple[int, int]) -> None:
@@ -98,7 +94,7 @@ def test_who_is_forgotten_is_not_called(watching: Watching, pipe: tuple[int, int
     watching.watcher.forget(pipe[0])
     watching.watcher.start()
     os.write(pipe[1], b"x")
-    watching.do(lambda: None)
+    watching.watcher.do(lambda: None, TIMEOUT_S)
     assert heard == []
 
 
@@ -118,7 +114,7 @@ def test_one_that_an_event_of_the_same_round_has_forgotten_is_not_called(
     os.write(pipe[1], b"x")
     os.write(other_write, b"x")
     watching.watcher.start()
-    watching.do(lambda: None)
+    watching.watcher.do(lambda: None, TIMEOUT_S)
     assert len(heard) == 1
     os.close(other_read)
     os.close(other_write)
@@ -136,7 +132,7 @@ def test_it_wakes_at_the_next_moment_and_otherwise_sleeps(watching: Watching) ->
             woken.set()
 
     watching.watcher._on_turn = at_last
-    watching.do(lambda: setattr(watching, "moment", begin + 0.1))
+    watching.watcher.do(lambda: setattr(watching, "moment", begin + 0.1), TIMEOUT_S)
     assert woken.wait(TIMEOUT_S)
     assert watching.turns[-1] >= begin + 0.1
     turns = len(watching.turns)
