@@ -4,10 +4,11 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dure import DocumentArray, Executor, batching, requests
+from dure import Document, DocumentArray, Executor, batching, requests
 from dure.executor.stages import stage
 
 TIMEOUT_S = 20.0
@@ -79,6 +80,23 @@ class Hanging(Executor):
             time.sleep(600)
         time.sleep(0.01)
         docs[0].tags["pid"] = os.getpid()
+
+
+class Steady(Executor):
+    """Answers in parts, for longer than one part takes."""
+
+    @requests(on="/parts")
+    def parts(self, docs: DocumentArray, **kwargs: Any) -> Iterator[Document]:
+        for i in range(8):
+            time.sleep(0.3)
+            yield Document(text=str(i))
+
+
+class Cold(Executor):
+    """Cannot be warmed up."""
+
+    def warm_up(self) -> None:
+        raise ValueError("too cold")
 
 
 class Hands(Executor):

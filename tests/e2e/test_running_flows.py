@@ -14,7 +14,7 @@ import pytest
 from dure import Client, Document, Flow
 from dure.errors import BackendError, ExecutorError, SpecError, StartFailed, WorkerCrashed
 from dure.flow.plan import THREAD_VARIABLES
-from tests.e2e.steps import Counts, Hands, Hanging, Meeting, Surroundings, Takes, Versioned
+from tests.e2e.steps import Cold, Counts, Hands, Hanging, Meeting, Steady, Surroundings, Takes, Versioned
 
 READY_S = 40
 PROTOCOLS = ("native", "grpc")
@@ -74,6 +74,12 @@ def test_warm_up_comes_before_the_first_request() -> None:
     with versioned(replicas=2) as flow:
         back = flow.post("/version", numbered(20), request_size=1)
     assert {doc.tags["warm"] for doc in back} == {1}
+
+
+def test_a_worker_that_cannot_be_warmed_up_does_not_start() -> None:
+    with pytest.raises(StartFailed, match="ValueError: too cold") as raised:
+        Flow().add(uses=Cold, timeout_ready_s=READY_S).start()
+    assert isinstance(raised.value.__cause__, ValueError)
 
 
 # -- groups -----------------------------------------------------------------------------------------------------------
@@ -340,3 +346,25 @@ def test_one_thread_that_hangs_is_noticed_though_the_other_answers(tmp_path: Pat
             over.set()
             thread.join()
         assert time.monotonic() - begin < READY_S
+
+
+def test_one_that_takes_leave_may_hang_as_well(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"max_call_s": 3.0, "concurrency": 2, "timeout_ready_s": READY_S}
+    with Flow().add(uses=Hanging, name="hanging", uses_with={"folder": str(tmp_path)}, **settings) as flow:
+        before = flow.pids()["hanging"]
+        with ThreadPoolExecutor(1) as pool:
+            hangs = pool.submit(flow.post, "/work", "hang")
+            until((tmp_path / "begun").exists)
+            flow.swap("hanging")
+            until(lambda: flow.post("/work", "goes on")[0].tags["pid"] != before)
+            assert isinstance(hangs.exception(READY_S), WorkerCrashed)
+        until(lambda: not psutil.pid_exists(before))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_stream_that_goes_on_does_not_hang(protocol: Any) -> None:
+    with (
+        Flow().add(uses=Steady, max_call_s=1.5, timeout_ready_s=READY_S) as flow,
+        Client(port=flow.port, protocol=protocol) as client,
+    ):
+        assert [part.texts for part in client.stream("/parts", "?")] == [[str(i)] for i in range(8)]

@@ -56,9 +56,9 @@ class _Gateway:
         try:
             public = self._public = GrpcFront(self._router, self._assignment.spec)
             await public.open()
+            page = self._metrics_page()
             path = native_path(self._assignment.spec.host, public.port)
             listener = await loop.create_unix_server(self._native.connection, sock=listening_socket(path))
-            page = self._metrics_page()
         except (OSError, DureError) as error:
             self._control.send({"failed": StartFailed(f"the gateway cannot listen: {error}")})
             return
