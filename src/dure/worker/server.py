@@ -97,6 +97,9 @@ class WorkerServer:
                 await self._alone.wait()
 
     def _on_opened(self, connection: Connection) -> None:
+        if self._leaving:
+            connection.close()  # a gateway that was told so just now, and looks whether it is still here
+            return
         self._connections.add(connection)
         self._alone.clear()
         connection.send(Kind.HELLO, 0, encode(self._hello), [])
