@@ -324,7 +324,7 @@ def play(loop: SimulatedLoop, seed: int, num_requests: int) -> Schedule:
     return schedule
 
 
-SCHEDULES = given(st.integers(0, 2**64), st.integers(1, 20))
+SCHEDULES = given(st.integers(0, 2**64), st.integers(1, 12))
 SETTINGS: dict[str, Any] = {
     "deadline": None,
     "print_blob": True,
