@@ -2,9 +2,9 @@
 
     python bare_encoder.py MODEL DEVICE TEXTS.json
 
-Then it answers questions: {"size": texts given to `encode` at once, "count": how many of the texts, "dtype": a PyTorch
-type}; without a dtype it stays what it was, and at first the model is made float32. The answer: {"seconds",
-"cpu_s", "first": the first embedding}.
+Then it answers questions: {"size": texts given to `encode` at once, "count": how many of the texts, "batch": its
+batch_size if not size, "dtype": a PyTorch type}; without a dtype it stays what it was, and at first the model is made
+float32. The answer: {"seconds", "cpu_s", "first": the first embedding}.
 """
 
 import json
@@ -35,7 +35,8 @@ def main(folder: str, device: str, path: str) -> None:
         if asked.get("warm"):
             model.encode(some[:size], batch_size=size)
         start, cpu_start = time.perf_counter(), time.process_time()
-        parts = [model.encode(some[at : at + size], batch_size=size) for at in range(0, len(some), size)]
+        batch = asked.get("batch", size)
+        parts = [model.encode(some[at : at + size], batch_size=batch) for at in range(0, len(some), size)]
         told = {
             "seconds": time.perf_counter() - start,
             "cpu_s": time.process_time() - cpu_start,

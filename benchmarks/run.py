@@ -16,11 +16,14 @@ import machine
 import report
 from peers import mosec_peer
 from report import Row, Skipped
-from rows import channel, encoder, start
+from rows import channel, encoder, load, mixed, start
 from sizes import QUICK, Sizes
 
 BEGAN = time.perf_counter()
-GROUPS = ("encoder", "channel", "ready", "import", "stream", "install")
+GROUPS = (
+    *("encoder", "channel", "ready", "import", "stream", "install"),
+    *("mixed", "lengths", "replicas", "overload", "idle"),
+)
 
 
 def main() -> int:
@@ -99,6 +102,11 @@ def measure(sizes: Sizes, groups: tuple[str, ...], peer: Callable[[], mosec_peer
         "import": lambda: start.imports(sizes, told("import")),
         "stream": lambda: start.streaming(sizes, told("stream")),
         "install": lambda: start.install(told("install")),
+        "mixed": lambda: mixed.measure(sizes, told("mixed")),
+        "lengths": lambda: mixed.by_length(sizes, told("lengths")),
+        "replicas": lambda: load.replicas(sizes, told("replicas")),
+        "overload": lambda: load.overload(sizes, told("overload")),
+        "idle": lambda: load.idle(sizes, told("idle")),
     }
     for group in GROUPS:
         if group not in groups:

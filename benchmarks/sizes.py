@@ -17,6 +17,11 @@ class Sizes:
     imports: int = 20
     streamed_documents: int = 1_000_000
     install: bool = True
+    mixed_documents: int = 384
+    long_documents: int = 192
+    slept_documents: int = 1200
+    overload_s: float = 60.0
+    idle_s: float = 6.0
 
 
 QUICK = Sizes(
@@ -29,4 +34,9 @@ QUICK = Sizes(
     imports=7,
     streamed_documents=200_000,
     install=False,
+    mixed_documents=192,
+    long_documents=128,
+    slept_documents=600,
+    overload_s=10.0,
+    idle_s=3.0,
 )

@@ -69,7 +69,7 @@ class Slot:
     @property
     def serves(self) -> bool:
         """Whether it is there and to stay."""
-        return self.attached and self.wanted and self.child is not None
+        return self.ready and self.wanted and self.child is not None
 
     def begin(self, address: str) -> ChildProcess:
         """Start a process that listens at `address`."""

@@ -72,7 +72,7 @@ def sweep(context: Context, dtype: str, clocks: Clocks, effort: Effort) -> list[
     side = _FIRST_SIDE
     while fits(side * side * _ITEM_BYTES[dtype], context, effort):
         found.append(_measured(side, dtype, context, clocks, effort))
-        if found[-1].seconds.least > effort.max_call_s or is_full(found) or monotonic() > end:
+        if found[-1].seconds.least > effort.sweep_call_s or is_full(found) or monotonic() > end:
             break
         side *= 2
     return found
@@ -90,7 +90,7 @@ def peak(context: Context, dtype: str, clock: Clock, effort: Effort) -> float:
         left, right = (_matrix(side, context, dtype) for _ in range(2))
         seconds = measured(partial(nd.dot, left, right), clock, effort)
         rates.append(2.0 * side**3 / seconds.median)
-        if seconds.least > effort.max_call_s or rates[-1] < _NO_GAIN * max(rates[:-1], default=0.0):
+        if seconds.least > effort.sweep_call_s or rates[-1] < _NO_GAIN * max(rates[:-1], default=0.0):
             break
         side *= 2
     return max(rates, default=0.0)

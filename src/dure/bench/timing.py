@@ -26,7 +26,7 @@ class Effort:
         min_samples: Fewest samples of a point, however long they take.
         max_samples: Most samples of a point.
         sweep_s: Seconds after which a sweep over sizes ends with the point in hand.
-        max_call_s: A sweep over sizes ends when one call takes longer.
+        sweep_call_s: A sweep over sizes ends when one call takes longer.
         max_bytes: Largest array that is made.
     """
 
@@ -35,13 +35,13 @@ class Effort:
     min_samples: int = 5
     max_samples: int = 25
     sweep_s: float = 30.0
-    max_call_s: float = 0.5
+    sweep_call_s: float = 0.5
     max_bytes: int = 2**30
 
 
 FULL = Effort()
 QUICK = Effort(
-    sample_s=0.001, point_s=0.02, min_samples=3, max_samples=5, sweep_s=1.0, max_call_s=0.05, max_bytes=2**22
+    sample_s=0.001, point_s=0.02, min_samples=3, max_samples=5, sweep_s=1.0, sweep_call_s=0.05, max_bytes=2**22
 )
 
 

@@ -42,8 +42,12 @@ class AsyncNativeChannel:
             await asyncio.get_running_loop().create_unix_connection(lambda: self._connection, str(path))
         except OSError as error:
             raise ConnectionLost(f"no Flow listens at {path}: {error}") from error
-        await self._wait()
-        self._limit = limit_of(self._frames.popleft())
+        try:
+            await self._wait()
+            self._limit = limit_of(self._frames.popleft())
+        except BaseException:  # also when the caller's own timeout ends: nobody else would close the connection
+            self._connection.close()
+            raise
         return self
 
     async def call(self, number: int, target: Target, documents: DocumentArray) -> int:

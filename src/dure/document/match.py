@@ -110,6 +110,10 @@ class _Space:
     def __init__(self, queries: np.ndarray, others: np.ndarray, metric: Metric) -> None:
         self._metric = metric
         self._norms = _norms(queries), _norms(others)
+        if metric == "cosine" and not _in_range(np.concatenate(self._norms)):
+            # Products of very short or long vectors leave the range even of float64; their directions are what counts.
+            queries, others = _directions(queries, self._norms[0]), _directions(others, self._norms[1])
+            self._norms = _norms(queries), _norms(others)
         self._dtype = _working_dtype(queries, others, np.concatenate(self._norms))
         self._queries = queries.astype(self._dtype, copy=False)
         self._others = others.astype(self._dtype, copy=False)
@@ -183,9 +187,17 @@ def _norms(array: np.ndarray) -> np.ndarray:
 
 def _working_dtype(queries: np.ndarray, others: np.ndarray, norms: np.ndarray) -> np.dtype[Any]:
     small = all(a.dtype.kind == "f" and a.dtype.itemsize <= 4 for a in (queries, others))
+    return np.dtype(np.float32 if small and _in_range(norms) else np.float64)
+
+
+def _in_range(norms: np.ndarray) -> bool:
     lengths = norms[norms > 0]
-    in_range = ((lengths > _MIN_FLOAT32) & (lengths < _MAX_FLOAT32)).all()
-    return np.dtype(np.float32 if small and in_range else np.float64)
+    return bool(((lengths > _MIN_FLOAT32) & (lengths < _MAX_FLOAT32)).all())
+
+
+def _directions(array: np.ndarray, norms: np.ndarray) -> np.ndarray:
+    directions: np.ndarray = array.astype(np.float64) * _inverse(norms)[:, None]
+    return directions
 
 
 def _inverse(values: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from dure.device.probe import inventory
 from dure.errors import BackendError, SpecError
 from dure.executor.base import Executor
 from dure.flow.plan import Plan, make_plan
-from dure.flow.unit import units_of
+from dure.flow.unit import search_path, units_of
 from dure.flow.yaml_io import assemble, flow_of, normalised, yaml_of
 from dure.gateway.assignment import Assignment as GatewayAssignment
 from dure.log import get_logger
@@ -155,7 +155,8 @@ class Flow:
         counts = {unit.spec.name: unit.spec.replicas for unit in units}
         nodes = {unit.spec.name: unit.node() for unit in units}
         timeout_s = max((e.timeout_ready_s for e in spec.executors), default=ExecutorSpec(uses="").timeout_ready_s)
-        supervisor = Supervisor(GatewayAssignment(nodes=nodes, spec=spec.gateway), workers, counts, timeout_s)
+        gateway = GatewayAssignment(sys_path=search_path(), nodes=nodes, spec=spec.gateway)
+        supervisor = Supervisor(gateway, workers, counts, timeout_s)
         supervisor.start()
         self._supervisor = supervisor
         self._client = Client(self.host, self.port)

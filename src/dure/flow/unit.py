@@ -65,7 +65,7 @@ class Unit(NamedTuple):
 
     def _assignment(self, place: Placement) -> Assignment:
         return Assignment(
-            sys_path=[path or os.getcwd() for path in sys.path],
+            sys_path=search_path(),
             name=self.spec.name,
             replica=place.replica,
             replicas=most_replicas(self.spec),
@@ -76,6 +76,11 @@ class Unit(NamedTuple):
             cache_size=self.spec.cache_size,
             address="",
         )
+
+
+def search_path() -> list[str]:
+    """Return where this process finds modules, for a process that starts elsewhere."""
+    return [path or os.getcwd() for path in sys.path]
 
 
 def units_of(executors: Sequence[ExecutorSpec]) -> list[Unit]:

@@ -9,6 +9,7 @@ import faulthandler
 import gc
 import os
 import signal
+import sys
 import threading
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ def main() -> None:
     control = Control.of_child()
     assignment = control.receive()
     if isinstance(assignment, Assignment):
+        sys.path[:] = assignment.sys_path
         uvloop.run(_Gateway(control, assignment).run())
 
 

@@ -21,8 +21,10 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """The Flow's graph and the gateway's settings.
 
-    `nodes` is in an order in which every Executor comes after those it needs.
+    `nodes` is in an order in which every Executor comes after those it needs. `sys_path` is that of the
+    starting process: a cost function of the user's own (`cost='module:function'`) is imported from there.
     """
 
+    sys_path: list[str]
     nodes: dict[str, Node]
     spec: GatewaySpec

@@ -7,7 +7,7 @@ may have begun is reported, since nobody knows what it did. Retry lives here and
 import asyncio
 import contextlib
 from collections.abc import Callable
-from math import inf
+from math import ceil, inf
 from time import monotonic
 from typing import Any
 
@@ -168,28 +168,43 @@ class Dispatcher:
             return error
         if now >= job.deadline:
             return DeadlineExceeded(f"the deadline of this request had passed when it came to {self.name}")
-        wait_s = 0.0
-        if job.deadline < inf or len(self._queue) >= self._node.max_queue_size:
-            wait_s = self._estimated_wait_s()
         if len(self._queue) >= self._node.max_queue_size:
+            wait_s = _clamped(self._estimated_wait_s())
             return QueueFull(
                 f"{len(self._queue):,} requests wait for {self.name} (max_queue_size={self._node.max_queue_size:,});"
-                f" try again in {_clamped(wait_s):.1f} s",
-                retry_after_s=_clamped(wait_s),
+                f" try again in {wait_s:.1f} s",
+                retry_after_s=wait_s,
             )
-        if now + wait_s > job.deadline:
-            late_s = now + wait_s - job.deadline
-            return QueueFull(
-                f"{self.name} would come to this request after about {wait_s:.2g} s, which is {late_s:.2g} s too late;"
-                f" try again in {_clamped(late_s):.1f} s, or give it more time (timeout_s)",
-                retry_after_s=_clamped(late_s),
-            )
+        if job.deadline < inf:
+            # A replica with nothing to do is never spared: how fast it is now is only known when it is asked.
+            wait_s = self._estimated_wait_s()
+            late_s = now + wait_s + self._estimated_call_s() - job.deadline
+            if wait_s > 0 and late_s > 0:
+                return QueueFull(
+                    f"{self.name} would be done with this request about {late_s:.2g} s too late; try again in"
+                    f" {_clamped(late_s):.1f} s, or give it more time (timeout_s)",
+                    retry_after_s=_clamped(late_s),
+                )
         return None
 
     def _estimated_wait_s(self) -> float:
-        rate = sum(replica.rows_per_s for replica in self._replicas)
-        rows = self._queue.rows + self.rows_in_flight
-        return rows / rate if rate else 0.0
+        """Return after how long a replica would begin with a new request; 0 while nobody knows.
+
+        By calls, not by documents: what waits is merged, up to full batches. So it is too short rather than too long
+        while batches still grow, and right when there is more to do than can be done, which is when it is needed.
+        """
+        calls_per_s = sum(1 / replica.call_s for replica in self._replicas if replica.call_s)
+        if not calls_per_s:
+            return 0.0
+        calls = sum(replica.num_in_order for replica in self._replicas)
+        if self._queue:
+            largest = self._policy(next(iter(self._queue))).max_batch_size
+            calls += min(len(self._queue), ceil(self._queue.rows / largest))
+        return calls / calls_per_s
+
+    def _estimated_call_s(self) -> float:
+        """Return how long the call takes that a request is in; 0 while nobody knows."""
+        return min((replica.call_s for replica in self._replicas if replica.call_s), default=0.0)
 
     def _policy(self, job: Job) -> BatchSpec:
         info = self.endpoints.get(job.endpoint) or self.endpoints.get(DEFAULT)
@@ -200,10 +215,12 @@ class Dispatcher:
         while queue:
             now = monotonic()
             first = queue.first(self._policy, now)
-            replica = None if first is None else self._least_busy(first)
+            if first is None:
+                return
+            replica = self._least_busy(first)
             if replica is None:
                 return
-            choice = compose(queue, self._policy, now, idle=replica.is_idle, share=self._share(replica))
+            choice = compose(queue, self._policy, now, idle=replica.is_idle(first), share=self._share(replica))
             if not choice.batch:
                 if choice.wake_at is not None:
                     self._wake_at(choice.wake_at - now)

@@ -34,6 +34,7 @@ from dure.transport.messages import (
 _MAX_FRAME_BYTES = 0xFFFFFFFF
 _SHORT_CALL_S = 0.002
 _SLOTS_SHORT = 8
+_PACE_WEIGHT = 1 / 8
 _ORDERS = {Order.CANCEL: Kind.CANCEL, Order.HOLD: Kind.HOLD, Order.GO_ON: Kind.GO_ON}
 
 
@@ -74,11 +75,10 @@ class Replica:
         self.refused: DureError | None = None
         self.slots = 0
         self.mixed = False
-        self._call_s = _SHORT_CALL_S
-        self._answered_s = 0.0
+        self.call_s = 0.0
+        self._paced_at = 0.0
         self._oldest_since = 0.0
         self._held: set[int] = set()
-        self._busy = False
         self.rows_in_flight = 0
         self.rows_per_s = 0.0
         self.in_flight: dict[int, list[Job]] = {}
@@ -86,10 +86,11 @@ class Replica:
         self._last = 0
         self.connection = Connection(_MAX_FRAME_BYTES, self._on_frame, self._on_closed)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether it could begin with a batch at once."""
-        return len(self.in_flight) < (1 if self.hello is None else self.hello.concurrency)
+    def is_idle(self, job: Job) -> bool:
+        """Whether it could begin with this request at once."""
+        if self.hello is None or self._concurrent(job):
+            return True
+        return self.num_in_order < self.hello.concurrency
 
     def silent_s(self) -> float | None:
         """Return for how long at least it has been at its oldest call; None if it has nothing to do.
@@ -104,7 +105,7 @@ class Replica:
         """Send one batch; `now` is the moment of the monotonic clock."""
         self._last += 1
         if not self.in_flight:
-            self._oldest_since = now
+            self._oldest_since = self._paced_at = now
         self.in_flight[self._last] = jobs
         first = jobs[0]
         items: list[Item] = []
@@ -122,7 +123,7 @@ class Replica:
         """Whether a slot is free for this request, where not all endpoints are alike (`mixed`)."""
         if self.hello is None or self._concurrent(job):
             return True
-        return sum(not self._concurrent(jobs[0]) for jobs in self.in_flight.values()) < self.hello.slots_in_order
+        return self.num_in_order < self.hello.slots_in_order
 
     def abandon(self) -> tuple[list[Job], list[Job]]:
         """Give up what was sent and is not answered: requests that may have begun, and those that cannot have."""
@@ -135,6 +136,13 @@ class Replica:
         self.in_flight.clear()
         self._held.clear()
         return begun, waiting
+
+    @property
+    def num_in_order(self) -> int:
+        """How many of the calls that it has are begun one after the other."""
+        if not self.mixed:
+            return len(self.in_flight)
+        return sum(not self._concurrent(jobs[0]) for jobs in self.in_flight.values())
 
     def _concurrent(self, job: Job) -> bool:
         if not self.mixed or self.hello is None or job.endpoint == JOIN:
@@ -193,16 +201,16 @@ class Replica:
             self.connection.close()
 
     def _pace(self, rows: int) -> float:
-        """Measure how fast it is; return the moment."""
+        """Measure how fast it is, from one answer to the next while it has something to do; return the moment."""
         now = monotonic()
-        if self._busy and self.hello is not None:
-            took_s = now - self._answered_s
-            self._call_s += (took_s - self._call_s) / 8
-            self.rows_per_s += (rows / max(took_s, 1e-9) - self.rows_per_s) / 8
-            # While calls are short, more of them wait in the worker's socket: then not every one wakes two processes.
-            if not self.mixed and not self._leaving:
-                self.slots = _SLOTS_SHORT if self._call_s < _SHORT_CALL_S else self.hello.slots
-        self._busy, self._answered_s = bool(self.in_flight), now
+        took_s = max(now - self._paced_at, 1e-9)
+        self._paced_at = now
+        weight = _PACE_WEIGHT if self.rows_per_s else 1.0
+        self.call_s += (took_s - self.call_s) * weight
+        self.rows_per_s += (rows / took_s - self.rows_per_s) * weight
+        # While calls are short, more of them wait in the worker's socket: then not every one wakes two processes.
+        if self.hello is not None and not self.mixed and not self._leaving:
+            self.slots = _SLOTS_SHORT if self.call_s < _SHORT_CALL_S else self.hello.slots
         return now
 
     def _on_reply(self, frame: Frame) -> None:

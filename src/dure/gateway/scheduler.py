@@ -134,15 +134,15 @@ def compose(queue: Queue, policy: Callable[[Job], BatchSpec], now: float, *, idl
     if first is None:
         return Choice([])
     spec = policy(first)
-    most_rows = min(spec.max_batch_size, ceil(queue.rows * share))
     if spec.max_batch_size == 1:
         batch, grows = [first], False
     elif spec.max_padding is None:
-        batch, grows = _in_order(first, queue.beside(first), spec, most_rows)
+        batch, grows = _in_order(first, queue.beside(first), spec)
     else:
-        batch, grows = _of_like_cost(first, list(queue.beside(first)), spec, most_rows)
-    if spec.preferred_batch_sizes:
-        batch, grows = _preferred(batch, spec, grows=grows)
+        batch, grows = _of_like_cost(first, list(queue.beside(first)), spec)
+    # What is left to other replicas does not make a batch one that cannot grow: it would go out small, and too soon.
+    taken = _shared(batch, ceil(queue.rows * share))
+    batch, grows = _preferred(taken, spec, grows=grows, more=not grows or len(taken) < len(batch))
     if grows:
         if not idle:
             return Choice([])
@@ -152,19 +152,19 @@ def compose(queue: Queue, policy: Callable[[Job], BatchSpec], now: float, *, idl
     return Choice(batch)
 
 
-def _in_order(first: Job, others: Iterator[Job], spec: BatchSpec, most_rows: int) -> tuple[list[Job], bool]:
+def _in_order(first: Job, others: Iterator[Job], spec: BatchSpec) -> tuple[list[Job], bool]:
     batch, rows, cost = [first], first.rows, first.cost
     most_cost = spec.max_batch_cost
     for job in others:
         rows += job.rows
         cost += job.cost
-        if rows > most_rows or (most_cost is not None and cost > most_cost):
+        if rows > spec.max_batch_size or (most_cost is not None and cost > most_cost):
             return batch, False
         batch.append(job)
     return batch, rows < spec.max_batch_size and (most_cost is None or cost < most_cost)
 
 
-def _of_like_cost(first: Job, others: list[Job], spec: BatchSpec, most_rows: int) -> tuple[list[Job], bool]:
+def _of_like_cost(first: Job, others: list[Job], spec: BatchSpec) -> tuple[list[Job], bool]:
     """Grow the batch from the first in line to the side on which less is padded, as long as it fits.
 
     Padded to the dearest document of the batch, as models are: that times the number of documents is its cost.
@@ -179,12 +179,12 @@ def _of_like_cost(first: Job, others: list[Job], spec: BatchSpec, most_rows: int
     while dearer or cheaper:
         sides = sorted((side for side in (dearer, cheaper) if side), key=lambda side: padded(side[0]))
         side = next((side for side in sides if _fits(side[0], rows, cost, longest, spec)), None)
-        if side is None or rows + side[0].rows > most_rows:
+        if side is None or rows + side[0].rows > spec.max_batch_size:
             return batch, False
         job = side.popleft()
         batch.append(job)
         rows, cost, longest = rows + job.rows, cost + job.cost, max(longest, job.longest)
-    return batch, rows < spec.max_batch_size
+    return batch, rows < spec.max_batch_size and (spec.max_batch_cost is None or longest * rows < spec.max_batch_cost)
 
 
 def _fits(job: Job, rows: int, cost: float, longest: float, spec: BatchSpec) -> bool:
@@ -194,12 +194,21 @@ def _fits(job: Job, rows: int, cost: float, longest: float, spec: BatchSpec) -> 
     ) * whole
 
 
-def _preferred(batch: list[Job], spec: BatchSpec, *, grows: bool) -> tuple[list[Job], bool]:
+def _shared(batch: list[Job], most_rows: int) -> list[Job]:
+    rows = 0
+    for count, job in enumerate(batch):
+        rows += job.rows
+        if rows > most_rows and count > 0:
+            return batch[:count]
+    return batch
+
+
+def _preferred(batch: list[Job], spec: BatchSpec, *, grows: bool, more: bool) -> tuple[list[Job], bool]:
     rows, cut = 0, 0
     for count, job in enumerate(batch, 1):
         rows += job.rows
         if rows in spec.preferred_batch_sizes:
             cut = count
-    if cut and (not grows or rows >= max(spec.preferred_batch_sizes)):
+    if cut and (more or rows >= max(spec.preferred_batch_sizes)):
         return batch[:cut], False
     return batch, grows

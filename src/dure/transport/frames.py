@@ -16,6 +16,7 @@ Buffers: TypeAlias = list[bytes | bytearray | memoryview]
 
 _HEAD = struct.Struct("<IIQQ")
 _BUFFER_BYTES = 256 * 1024
+_FIRST_BUFFER_BYTES = 8 * 1024  # many connections carry small frames only; a busy one soon has more
 
 
 class Kind(IntEnum):
@@ -68,7 +69,7 @@ class FrameReader:
 
     def __init__(self, max_frame_bytes: int) -> None:
         self._limit = max_frame_bytes
-        self._buffer = bytearray(_BUFFER_BYTES)
+        self._buffer = bytearray(_FIRST_BUFFER_BYTES)
         self._view = memoryview(self._buffer)
         self._filled = 0
         self._large: bytearray | None = None
@@ -93,7 +94,16 @@ class FrameReader:
                 return []
             return [self._finish_large(self._large)]
         self._filled += count
-        return self._cut()
+        was_full = self._filled == len(self._buffer)
+        frames = self._cut()
+        if was_full and len(self._buffer) < _BUFFER_BYTES:
+            self._grow()
+        return frames
+
+    def _grow(self) -> None:
+        larger = bytearray(min(4 * len(self._buffer), _BUFFER_BYTES))
+        larger[: self._filled] = self._view[: self._filled]
+        self._buffer, self._view = larger, memoryview(larger)
 
     def _finish_large(self, large: bytearray) -> Frame:
         _, body_size, number, kind = _HEAD.unpack_from(large)

@@ -37,8 +37,8 @@ class EndpointInfo(msgspec.Struct, array_like=True, frozen=True):
 class WorkerHello(msgspec.Struct, array_like=True, frozen=True):
     """A worker's first words: who it is, what it answers, and how many calls it takes at once.
 
-    `slots_in_order` are those for calls of endpoints that are not concurrent. `concurrency` is how many calls really run
-    at a time: with fewer than that in its hands, it has nothing better to do than what is sent now.
+    `slots_in_order` are those for calls of endpoints that are not concurrent. `concurrency` is how many calls really
+    run at a time: with fewer than that in its hands, it has nothing better to do than what is sent now.
     """
 
     version: int
@@ -46,7 +46,7 @@ class WorkerHello(msgspec.Struct, array_like=True, frozen=True):
     endpoints: dict[str, EndpointInfo]
     slots: int
     slots_in_order: int
-    concurrency: int = 1
+    concurrency: int
 
 
 class GatewayHello(msgspec.Struct, array_like=True, frozen=True):
@@ -124,8 +124,8 @@ class Spent(msgspec.Struct, array_like=True):
     compute_s: float = 0.0
     encode_s: float = 0.0
     num_calls: int = 0
-    num_cached: int = 0
     stages: dict[str, float] = {}
+    num_cached: int = 0
 
 
 class BatchReply(msgspec.Struct, array_like=True, frozen=True):

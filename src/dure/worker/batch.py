@@ -12,7 +12,7 @@ import numpy as np
 
 from dure.document import plain
 from dure.document.array import DocumentArray
-from dure.document.document import ARRAYS, Document
+from dure.document.document import ARRAYS, NESTED, Document
 from dure.document.forms import PROTOBUF, decode_form, encode_form
 from dure.document.merge import concatenate, join, split
 from dure.errors import ValidationError
@@ -94,14 +94,25 @@ class Batch(msgspec.Struct):
         spent.encode_s += perf_counter() - begin
         return answers
 
+    def check_whose(self, returned: Any) -> None:
+        """Refuse what a method returned if nothing but the count could tell which request it belongs to.
+
+        Raises:
+            NotMergeable: A dict, or documents that it was not given.
+        """
+        if isinstance(returned, dict):
+            raise NotMergeable("returned a dict, which speaks of all requests of a call")
+        if not set(self.ids).issuperset(documents_of(returned, self.documents).ids):
+            raise NotMergeable("returned documents of its own making, of which nothing says whose they are")
+
     def _check_order(self, documents: DocumentArray) -> None:
         if len(documents) != len(self.ids):
             raise NotMergeable(
                 f"returned {len(documents)} documents for {len(self.ids)}; requests are merged here"
                 " (max_batch_size), so a method must give back as many documents as it got, in their order"
             )
-        ids = documents.ids
-        if ids != self.ids and sorted(ids) == sorted(self.ids):
+        known = set(self.ids)
+        if any(new != old and new in known for new, old in zip(documents.ids, self.ids, strict=True)):
             raise NotMergeable(
                 "returned the documents in another order; requests are merged here (max_batch_size), so a method must"
                 " give back the documents in the order in which it got them"
@@ -146,16 +157,30 @@ def length(pieces: Buffers) -> int:
 
 
 def _detach(documents: DocumentArray) -> None:
-    # Arrays of different shapes are still views of the payload, which must stay as it is: if the call fails, it is read
-    # again. Those of one shape have been copied into one array.
+    # Arrays are still views of the payload, which must stay as it is: if the call fails, it is read again. Only arrays
+    # of one shape, of the documents themselves, have been copied into one.
     if documents.is_list:
         for document in documents:
             for name in ARRAYS & vars(document).keys():
                 setattr(document, name, np.array(getattr(document, name)))
+            for name in NESTED & vars(document).keys():
+                _detach_all(getattr(document, name))
         return
     for name, column in documents.columns().items():
         if name in ARRAYS and isinstance(column, list):
             documents.set_column(name, [None if value is None else np.array(value) for value in column])
+        elif name in NESTED:
+            for inner in column:
+                if inner is not None:
+                    _detach_all(inner)
+
+
+def _detach_all(documents: DocumentArray) -> None:
+    if not documents.is_list:
+        for name, column in documents.columns().items():
+            if name in ARRAYS and not isinstance(column, list):
+                documents.set_column(name, np.array(column))
+    _detach(documents)
 
 
 def _encode_result(result: dict[str, Any], forms: set[str]) -> bytes:

@@ -176,8 +176,8 @@ class Runner:
         """Return the answers; None if nobody asked that requests be merged and they turn out not to be mergeable."""
         on_trial = endpoint is not None and batch.merged and not endpoint.asked
         try:
-            if on_trial and isinstance(returned, dict):
-                raise NotMergeable("returned a dict, which speaks of all requests of a call")
+            if on_trial:
+                batch.check_whose(returned)
             with self._answering(batch.call):
                 return batch.answers(returned, spent)
         except Exception as error:  # noqa: BLE001 - what user code returned may fail in any way when it is looked at

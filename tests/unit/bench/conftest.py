@@ -8,7 +8,9 @@ from dure.bench.timing import Effort
 from dure.device.context import Context, gpu
 from dure.device.simulated import simulated_gpus
 
-LEAST = Effort(sample_s=0.0, point_s=0.0, min_samples=2, max_samples=2, sweep_s=60.0, max_call_s=10.0, max_bytes=2**14)
+LEAST = Effort(
+    sample_s=0.0, point_s=0.0, min_samples=2, max_samples=2, sweep_s=60.0, sweep_call_s=10.0, max_bytes=2**14
+)
 
 
 @pytest.fixture

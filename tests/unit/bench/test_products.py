@@ -36,7 +36,7 @@ def test_from_the_host_and_back_is_three_moves_on_the_hosts_clock(simulated: Con
 
 
 def test_a_sweep_ends_with_a_product_that_takes_too_long() -> None:
-    assert [p.side for p in sweep(cpu(), "float32", CLOCKS, replace(LEAST, max_call_s=0.4))] == [16]
+    assert [p.side for p in sweep(cpu(), "float32", CLOCKS, replace(LEAST, sweep_call_s=0.4))] == [16]
 
 
 def test_a_sweep_stays_within_the_devices_memory() -> None:

@@ -27,12 +27,10 @@ from dure.transport.messages import (
     encode,
 )
 
-SERVED = Served(
-    replica=1, queue_s=0.1, wait_s=0.2, compute_s=0.3, serialize_s=0.4, batch_requests=5, batch_rows=6
-)
+SERVED = Served(replica=1, queue_s=0.1, wait_s=0.2, compute_s=0.3, serialize_s=0.4, batch_requests=5, batch_rows=6)
 
 ALL = [
-    WorkerHello(VERSION, "이름", {"/x": EndpointInfo(BatchSpec(max_batch_size=3), concurrent=True)}, 2, 2),
+    WorkerHello(VERSION, "이름", {"/x": EndpointInfo(BatchSpec(max_batch_size=3), concurrent=True)}, 2, 2, 1),
     GatewayHello(VERSION, 1000),
     Call("/x", b"\x80", 3, stream=True, priority=-2, timeout_s=0.5, explain=True),
     Reply(3, {"a": b"\x80"}, {"a": SERVED}),
