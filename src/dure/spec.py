@@ -7,7 +7,7 @@ Knows the shape of the settings, not what they do.
 import difflib
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -15,6 +15,8 @@ from msgspec import Meta, Struct
 from dure.errors import SpecError
 
 T = TypeVar("T", bound=Struct)
+
+Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
 
 COSTS = ("rows", "bytes", "tokens")
 """What a document may cost, by name."""
@@ -133,15 +135,23 @@ class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The Flow's entrance."""
+    """The Flow's entrance.
 
-    protocol: Annotated[list[str], Meta(description="public protocols: grpc")] = msgspec.field(
-        default_factory=lambda: ["grpc"]
-    )
+    Raises:
+        ValueError: Ports that do not fit the protocols.
+    """
+
+    protocol: Annotated[
+        Annotated[list[Literal["grpc", "http", "websocket"]], Meta(min_length=1)],
+        Meta(description="public protocols: grpc, http, websocket"),
+    ] = msgspec.field(default_factory=lambda: ["grpc"])
     host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on; 0 takes a free one")] = 0
+    port: Annotated[
+        Port | list[Port],
+        Meta(description="port to listen on, 0 takes a free one; a list has one for each protocol, in their order"),
+    ] = 0
     metrics_port: Annotated[
-        Annotated[int, Meta(ge=0, le=65535)] | None,
+        Port | None,
         Meta(description="port of a page that Prometheus reads; 0 takes a free one; no page if not given"),
     ] = None
     public_address: Annotated[
@@ -154,6 +164,30 @@ class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_queued: Annotated[
         int, Meta(ge=1, description="requests one client may have waiting before the gateway stops reading from it")
     ] = 256
+
+    def __post_init__(self) -> None:
+        names = self.protocol
+        if len(set(names)) < len(names):
+            raise ValueError(f"protocol names one twice: {', '.join(names)}")
+        if isinstance(self.port, list) and len(self.port) != len(names):
+            raise ValueError(f"port has {len(self.port)} numbers for {len(names)} protocols ({', '.join(names)})")
+        web = {port for name, port in zip(names, self._given, strict=False) if name != "grpc" and port}
+        if len(web) > 1:
+            raise ValueError(f"port: http and websocket share one, they cannot have {min(web)} and {max(web)}")
+        if self.ports.get("grpc") in web:
+            raise ValueError(f"port: grpc cannot share {min(web)} with another protocol")
+
+    @property
+    def _given(self) -> list[int]:
+        return self.port if isinstance(self.port, list) else [self.port]
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The port of each protocol, 0 for a free one. HTTP and WebSocket share one."""
+        given = [*self._given, *[0] * len(self.protocol)]
+        ports: dict[str, int] = dict(zip(self.protocol, given, strict=False))
+        shared = max((port for name, port in ports.items() if name != "grpc"), default=0)
+        return {name: port if name == "grpc" else shared for name, port in ports.items()}
 
 
 class FlowSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,8 +10,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterable
 from typing import Any
 
+from dure.log import get_logger
 from dure.transport.control import FD_VARIABLE, Control
 
 _TAIL_LINES = 20
@@ -144,6 +147,18 @@ class ChildProcess:
         self.control.close()
         for stream in self.outputs:
             stream.close()
+
+
+def end_all(children: Iterable[ChildProcess], grace_s: float) -> None:
+    """Ask all to finish and end, and end those that take longer."""
+    children = list(children)
+    for child in children:
+        child.terminate()
+    deadline = time.monotonic() + grace_s
+    for child in children:
+        if not child.wait(max(0.0, deadline - time.monotonic())):
+            get_logger("flow").warning("process %d did not end within %g s and is killed", child.pid, grace_s)
+            child.kill()
 
 
 def _write(target: Any, data: bytes, decoder: codecs.IncrementalDecoder) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
-from dure.backends.process import ChildProcess
+from dure.backends.process import ChildProcess, end_all
 from dure.backends.slot import Slot, not_ready
 from dure.backends.watcher import Watcher
 from dure.errors import BackendError, DureError, ReplicaUnavailable, StartFailed, from_wire
@@ -62,7 +62,7 @@ class Supervisor:
         self._stopping = False
         self._folder = ""
         self._process = os.getpid()
-        self.port = 0
+        self.ports: dict[str, int] = {}
         self.metrics_port = 0
 
     def start(self) -> None:
@@ -87,7 +87,7 @@ class Supervisor:
             self._started = ready
             if not ready:
                 slow = {slot.label: slot.child for slot in self._slots if slot.wanted and not slot.attached}
-                raise not_ready(slow | ({} if self.port else {"gateway": self._gateway}), self._timeout_ready_s)
+                raise not_ready(slow | ({} if self.ports else {"gateway": self._gateway}), self._timeout_ready_s)
         except BaseException:
             self.stop(at_once=True)
             raise
@@ -106,8 +106,8 @@ class Supervisor:
             return
         try:
             if not at_once:
-                self._end([self._gateway] if self._gateway else [], _GATEWAY_GRACE_S)
-                self._end([s.child for s in self._slots if s.child is not None], _WORKER_GRACE_S)
+                end_all([self._gateway] if self._gateway else [], _GATEWAY_GRACE_S)
+                end_all([s.child for s in self._slots if s.child is not None], _WORKER_GRACE_S)
         finally:
             for child in self._children():
                 child.kill()
@@ -172,6 +172,8 @@ class Supervisor:
                 self._watcher.do(lambda: self._remove(fresh), _ANSWER_S)
                 raise
             self._watcher.do(lambda: self._remove(old), _ANSWER_S)
+            with self._changed:  # until the gateway sends nothing to the old ones any more
+                self._changed.wait_for(lambda: not any(slot.attached for slot in old), _ANSWER_S)
 
     def _wait_until_attached(self, slots: list[Slot], timeout_s: float) -> None:
         with self._changed:
@@ -188,18 +190,9 @@ class Supervisor:
         children = [self._gateway, *(slot.child for slot in self._slots)]
         return [child for child in children if child is not None]
 
-    def _end(self, children: list[ChildProcess], grace_s: float) -> None:
-        for child in children:
-            child.terminate()
-        deadline = time.monotonic() + grace_s
-        for child in children:
-            if not child.wait(max(0.0, deadline - time.monotonic())):
-                get_logger("flow").warning("process %d did not end within %g s and is killed", child.pid, grace_s)
-                child.kill()
-
     def _is_settled(self) -> bool:
         return self._failure is not None or (
-            self.port != 0 and all(slot.attached or not slot.wanted for slot in self._slots)
+            bool(self.ports) and all(slot.attached or not slot.wanted for slot in self._slots)
         )
 
     # -- the watching thread --------------------------------------------------------------------------------------
@@ -255,16 +248,15 @@ class Supervisor:
             slot.retire()
 
     def _end_hung(self, address: str, after_s: float) -> None:
-        for slot in self._slots:
-            if slot.assignment.address == address and slot.child is not None:
+        for slot in self._at(address):
+            if slot.child is not None:
                 text = "the worker of %s has not answered a call for %g s (max_call_s) and is ended"
                 get_logger("flow").error(text, slot.label, after_s)
                 slot.child.kill()
 
     def _fail_at(self, address: str, error: DureError) -> None:
-        for slot in self._slots:
-            if slot.assignment.address == address:
-                self._fail_slot(slot, error)
+        for slot in self._at(address):
+            self._fail_slot(slot, error)
 
     def _fail_slot(self, slot: Slot, failure: BaseException) -> None:
         """Note that a worker could not be started; what that means is up to who waits for it."""
@@ -295,7 +287,7 @@ class Supervisor:
         if message is None:
             self._on_gateway_end(gateway)
         elif "ready" in message:
-            self.port, self.metrics_port = message["ready"], message["metrics_port"]
+            self.ports, self.metrics_port = message["ready"], message["metrics_port"]
             for slot in self._slots:
                 if slot.ready:
                     self._attach(slot)
@@ -306,16 +298,18 @@ class Supervisor:
             self._end_hung(message["hung"], message["after_s"])
         elif "replicas" in message:
             self._scale(message["executor"], message["replicas"])
-        elif message["error"] is not None:
+        elif message.get("error") is not None:
             self._fail_at(message["attached"], from_wire(message["error"]))
         else:
-            self._on_attached(message["attached"])
+            self._on_attached(message.get("attached") or message["left"], attached="attached" in message)
 
-    def _on_attached(self, address: str) -> None:
-        for slot in self._slots:
-            if slot.assignment.address == address:
-                slot.attached, slot.new = True, False
+    def _on_attached(self, address: str, *, attached: bool) -> None:
+        for slot in self._at(address):
+            slot.attached, slot.new = attached, slot.new and not attached
         self._tell()
+
+    def _at(self, address: str) -> list[Slot]:
+        return [slot for slot in self._slots if slot.assignment.address == address]
 
     def _on_gateway_end(self, gateway: ChildProcess) -> None:
         self._gone(gateway)
@@ -330,7 +324,7 @@ class Supervisor:
             self._on_worker_end(slot)
         elif "ready" in message:
             slot.ready = True
-            if self.port:
+            if self.ports:
                 self._attach(slot)
         elif "metrics" in message:
             if message["metrics"] == slot.asked:

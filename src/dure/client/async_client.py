@@ -27,6 +27,7 @@ class AsyncClient(Remote):
     ) -> None:
         super().__init__(host, port, protocol=protocol, **limits)
         self._idle: list[Any] = []
+        self._closed = False
 
     async def post(self, on: str, inputs: AsyncInputs = None, **options: Unpack[PostOptions]) -> Results:
         """Send documents and return what came back, as `Client.post`; inputs may also be an async iterable."""
@@ -86,7 +87,10 @@ class AsyncClient(Remote):
         except BaseException:
             await channel.close()
             raise
-        self._idle.append(channel)
+        if self._closed:  # meanwhile, by another task
+            await channel.close()
+        else:
+            self._idle.append(channel)
 
     async def _kept(self) -> Any:
         while self._idle:
@@ -106,7 +110,8 @@ class AsyncClient(Remote):
         return await AsyncGrpcChannel.open(written(self.host, self.port))
 
     async def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the connections that are kept, and keep none any more."""
+        self._closed = True
         while self._idle:
             await self._idle.pop().close()
 

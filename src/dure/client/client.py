@@ -39,6 +39,7 @@ class Client(Remote):
     ) -> None:
         super().__init__(host, port, protocol=protocol, **limits)
         self._idle: list[Any] = []
+        self._closed = False
         self._process = os.getpid()
 
     def post(self, on: str, inputs: Inputs = None, **options: Unpack[PostOptions]) -> Results:
@@ -123,7 +124,10 @@ class Client(Remote):
         except BaseException:
             channel.close()  # withdraws what is under way
             raise
-        self._idle.append(channel)
+        if self._closed:  # meanwhile, by another thread
+            channel.close()
+        else:
+            self._idle.append(channel)
 
     def _kept(self) -> Any:
         if self._process != os.getpid():
@@ -146,7 +150,8 @@ class Client(Remote):
         return GrpcChannel(written(self.host, self.port))
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the connections that are kept, and keep none any more."""
+        self._closed = True
         while self._idle:
             self._idle.pop().close()
 

@@ -17,6 +17,9 @@ COLUMNS = "columns"
 PROTOBUF = "protobuf"
 """Message `Documents` of `dure.proto`: `protobuf.py`."""
 
+JSON = "json"
+"""An array of objects: `json_form.py`."""
+
 
 def decode_form(form: str, payload: bytes | bytearray | memoryview) -> "DocumentArray":
     """Read a payload.
@@ -32,6 +35,10 @@ def decode_form(form: str, payload: bytes | bytearray | memoryview) -> "Document
         from dure.document import protobuf
 
         return protobuf.decode(payload)
+    if form == JSON:
+        from dure.document import json_form
+
+        return json_form.decode(payload)
     raise DecodeError(f"unknown form of documents {form!r}")
 
 
@@ -45,6 +52,10 @@ def encode_form(form: str, documents: "DocumentArray") -> "Buffers":
         from dure.document import protobuf
 
         return [protobuf.encode(documents)]
+    if form == JSON:
+        from dure.document import json_form
+
+        return [json_form.encode(documents)]
     from dure.document import codec
 
     return codec.encode(documents)
@@ -64,4 +75,8 @@ def text_sizes(form: str, payload: bytes | bytearray | memoryview) -> list[int]:
         from dure.document import protobuf
 
         return protobuf.text_sizes(payload)
+    if form == JSON:
+        from dure.document import json_form
+
+        return json_form.text_sizes(payload)
     raise DecodeError(f"unknown form of documents {form!r}")

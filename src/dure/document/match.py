@@ -110,9 +110,9 @@ class _Space:
     def __init__(self, queries: np.ndarray, others: np.ndarray, metric: Metric) -> None:
         self._metric = metric
         self._norms = _norms(queries), _norms(others)
-        if metric == "cosine" and not _in_range(np.concatenate(self._norms)):
+        if metric == "cosine" and not (_is_ordinary(queries, self._norms[0]) and _is_ordinary(others, self._norms[1])):
             # Products of very short or long vectors leave the range even of float64; their directions are what counts.
-            queries, others = _directions(queries, self._norms[0]), _directions(others, self._norms[1])
+            queries, others = _directions(queries), _directions(others)
             self._norms = _norms(queries), _norms(others)
         self._dtype = _working_dtype(queries, others, np.concatenate(self._norms))
         self._queries = queries.astype(self._dtype, copy=False)
@@ -191,12 +191,18 @@ def _working_dtype(queries: np.ndarray, others: np.ndarray, norms: np.ndarray) -
 
 
 def _in_range(norms: np.ndarray) -> bool:
-    lengths = norms[norms > 0]
-    return bool(((lengths > _MIN_FLOAT32) & (lengths < _MAX_FLOAT32)).all())
+    return bool((((norms > _MIN_FLOAT32) | (norms == 0)) & (norms < _MAX_FLOAT32)).all())
 
 
-def _directions(array: np.ndarray, norms: np.ndarray) -> np.ndarray:
-    directions: np.ndarray = array.astype(np.float64) * _inverse(norms)[:, None]
+def _is_ordinary(array: np.ndarray, norms: np.ndarray) -> bool:
+    return _in_range(norms) and not array[norms == 0].any()  # the squares of the shortest vectors are 0
+
+
+def _directions(array: np.ndarray) -> np.ndarray:
+    """Return vectors of the same directions, with a greatest number of 1; one of zeros stays as it is."""
+    greatest = np.abs(array).max(axis=1, initial=0.0).astype(np.float64)
+    greatest[greatest == 0] = 1.0
+    directions: np.ndarray = array.astype(np.float64) / greatest[:, None]
     return directions
 
 

@@ -95,21 +95,26 @@ def to_json(value: Any, at: str) -> str:
         raise ValidationError(f"{at} does not fit into JSON: {error}") from error
     # NaN and infinity are written as null.
     if b"null" in data:
-        _refuse_nan(value, at)
+        refuse_nan(value, at)
     return data.decode()
 
 
-def _refuse_nan(value: Any, at: str) -> None:
+def refuse_nan(value: Any, at: str) -> None:
+    """Refuse the numbers that JSON does not have.
+
+    Raises:
+        ValidationError: NaN or infinity; the message has its path.
+    """
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     if isinstance(value, float) and not np.isfinite(value):
         raise ValidationError(f"{at} is {value}, which JSON does not have")
     if isinstance(value, dict):
         for key, inner in value.items():
-            _refuse_nan(inner, f"{at}.{key}")
+            refuse_nan(inner, f"{at}.{key}")
     elif isinstance(value, list | tuple):
         for i, inner in enumerate(value):
-            _refuse_nan(inner, f"{at}[{i}]")
+            refuse_nan(inner, f"{at}[{i}]")
 
 
 def from_json(text: str | bytes, at: str) -> Any:

@@ -56,13 +56,21 @@ def to_plain(value: Any, at: str, *, always_float32: bool) -> Any:
     Raises:
         ValidationError: Not numbers, or complex ones.
     """
+    plain = to_plain_arrays(value, at, always_float32=always_float32)
+    if isinstance(plain, dict):
+        return {**plain, "data": plain["data"].tolist()}
+    return plain.tolist()
+
+
+def to_plain_arrays(value: Any, at: str, *, always_float32: bool) -> np.ndarray | dict[str, Any]:
+    """Return the same with arrays where `to_plain` has lists, for writers that can write arrays."""
     array = portable(value, at)
     if array.dtype.kind == "c":
         raise ValidationError(f"{at}: complex numbers cannot be written as text ({array!r:.60})")
     expected = _FLOAT32 if always_float32 else _READ_AS.get(array.dtype.kind)
     if array.dtype == expected and (array.size or (array.ndim == 1 and expected == _FLOAT32)):
-        return array.tolist()
-    return {"dtype": array.dtype.name, "shape": list(array.shape), "data": array.ravel().tolist()}
+        return array
+    return {"dtype": array.dtype.name, "shape": list(array.shape), "data": array.ravel()}
 
 
 def from_plain(value: Any, at: str, *, always_float32: bool) -> np.ndarray:

@@ -251,8 +251,13 @@ class Flow:
 
     @property
     def port(self) -> int:
-        """Port the Flow listens on; the one it was given by the system once it runs."""
-        return self._supervisor.port if self._supervisor is not None else self._spec.gateway.port
+        """Port the Flow listens on, of several protocols that of the first; once it runs the one the system gave it."""
+        return next(iter(self.ports.values()))
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The port of each protocol, as `port`."""
+        return self._supervisor.ports if self._supervisor is not None else self._spec.gateway.ports
 
     @property
     def metrics_port(self) -> int | None:

@@ -48,13 +48,12 @@ def assemble(settings: dict[str, Any], executors: list[ExecutorSpec], where: str
     own = {key: value for key, value in settings.items() if key in _FLOW_KEYS}
     gateway = {key: value for key, value in settings.items() if key not in _FLOW_KEYS}
     if isinstance(gateway.get("protocol"), str):
-        gateway["protocol"] = [gateway["protocol"].lower()]
+        gateway["protocol"] = [gateway["protocol"]]
+    if isinstance(gateway.get("protocol"), list):
+        gateway["protocol"] = [name.lower() if isinstance(name, str) else name for name in gateway["protocol"]]
     if gateway.get("port", 0) is None:
         del gateway["port"]
     spec = build(GatewaySpec, gateway, where)
-    for i, name in enumerate(spec.protocol):
-        if name != "grpc":
-            raise SpecError(f"{where}.protocol[{i}]: {name!r} is not served by this version; it serves grpc")
     return msgspec.structs.replace(build(FlowSpec, own, where), gateway=spec, executors=executors)
 
 

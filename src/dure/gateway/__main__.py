@@ -24,6 +24,7 @@ from dure.transport.address import listening_socket, native_path
 from dure.transport.control import Control
 
 if TYPE_CHECKING:
+    from dure.gateway.http_front import HttpFront
     from dure.gateway.metrics_page import MetricsPage
 
 _DRAIN_S = 10.0
@@ -48,7 +49,7 @@ class _Gateway:
         self._assignment = assignment
         self._router = Router(assignment.nodes, self._tell_health, self._tell)
         self._native = NativeFront(self._router, assignment.spec)
-        self._public: GrpcFront | None = None
+        self._doors: list[GrpcFront | HttpFront] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -56,17 +57,16 @@ class _Gateway:
         stop = asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
         try:
-            public = self._public = GrpcFront(self._router, self._assignment.spec)
-            await public.open()
+            ports = await self._open_doors()
             page = self._metrics_page()
-            path = native_path(self._assignment.spec.host, public.port)
+            path = native_path(self._assignment.spec.host, next(iter(ports.values())))
             listener = await loop.create_unix_server(self._native.connection, sock=listening_socket(path))
         except (OSError, DureError) as error:
             self._control.send({"failed": StartFailed(f"the gateway cannot listen: {error}")})
             return
         if not self._router.dispatchers:
-            await public.set_serving(serving=True)
-        self._control.send({"ready": public.port, "metrics_port": 0 if page is None else page.port})
+            await self._set_serving()
+        self._control.send({"ready": ports, "metrics_port": 0 if page is None else page.port})
         get_logger("gateway").log(LIFECYCLE, "ready and listening")
         threading.Thread(target=self._listen_to_parent, args=(loop,), daemon=True).start()
         # What is there now stays; a request leaves no cycles behind, so looking for them often is waste.
@@ -74,7 +74,7 @@ class _Gateway:
         gc.set_threshold(20_000)
         await stop.wait()
         listener.close()
-        await public.close(_DRAIN_S)
+        await asyncio.gather(*[door.close(_DRAIN_S) for door in self._doors])
         if page is not None:
             await asyncio.to_thread(page.close)
         await self._drain()
@@ -91,9 +91,29 @@ class _Gateway:
 
         return MetricsPage(self._router, spec.host, spec.metrics_port)
 
+    async def _open_doors(self) -> dict[str, int]:
+        """Listen; return the port of each protocol."""
+        spec, ports = self._assignment.spec, self._assignment.spec.ports
+        found: dict[str, GrpcFront | HttpFront] = {}
+        for name, port in ports.items():
+            if name == "grpc":
+                found[name] = GrpcFront(self._router, spec, port)
+            else:
+                from dure.gateway.http_front import HttpFront as Door
+
+                shared = next((door for door in found.values() if isinstance(door, Door)), None)
+                found[name] = shared or Door(self._router, spec, port)
+        self._doors = list(dict.fromkeys(found.values()))
+        for door in self._doors:
+            await door.open()
+        return {name: door.port for name, door in found.items()}
+
     def _tell_health(self) -> None:
-        if self._public is not None:
-            self._spawn(self._public.set_serving(self._router.available))
+        self._spawn(self._set_serving())
+
+    async def _set_serving(self) -> None:
+        for door in self._doors:
+            await door.set_serving(self._router.available)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -18,6 +18,7 @@ from dure.gateway.autoscaler import LOOK_S, Autoscaler, Load
 from dure.gateway.cost import assess
 from dure.gateway.figures import ExecutorFigures
 from dure.gateway.job import Job
+from dure.gateway.pace import Pace
 from dure.gateway.replica import Replica
 from dure.gateway.scheduler import Queue, compose
 from dure.spec import BatchSpec
@@ -47,6 +48,7 @@ class Dispatcher:
         self._look: asyncio.TimerHandle | None = None
         self.endpoints: dict[str, EndpointInfo] = {}
         self.figures = ExecutorFigures()
+        self.pace = Pace()
         self._queue = Queue()
         self._replicas: list[Replica] = []
         self._told: dict[Replica, Callable[[DureError | None], None]] = {}
@@ -104,6 +106,7 @@ class Dispatcher:
         """Called by a replica that answers what it has begun, and ends."""
         self._replicas.remove(replica)
         self._on_change()
+        self._ask({"left": replica.address})
         self._queue.put_back(waiting)
         self._pump()
 
@@ -178,7 +181,7 @@ class Dispatcher:
         if job.deadline < inf:
             # A replica with nothing to do is never spared: how fast it is now is only known when it is asked.
             wait_s = self._estimated_wait_s()
-            late_s = now + wait_s + self._estimated_call_s() - job.deadline
+            late_s = now + wait_s + self.pace.expected_s(job.rows) - job.deadline
             if wait_s > 0 and late_s > 0:
                 return QueueFull(
                     f"{self.name} would be done with this request about {late_s:.2g} s too late; try again in"
@@ -190,21 +193,14 @@ class Dispatcher:
     def _estimated_wait_s(self) -> float:
         """Return after how long a replica would begin with a new request; 0 while nobody knows.
 
-        By calls, not by documents: what waits is merged, up to full batches. So it is too short rather than too long
-        while batches still grow, and right when there is more to do than can be done, which is when it is needed.
+        What waits is taken to be merged into batches as large as they may be.
         """
-        calls_per_s = sum(1 / replica.call_s for replica in self._replicas if replica.call_s)
-        if not calls_per_s:
-            return 0.0
-        calls = sum(replica.num_in_order for replica in self._replicas)
+        work_s = sum([replica.work_s() for replica in self._replicas])
         if self._queue:
             largest = self._policy(next(iter(self._queue))).max_batch_size
-            calls += min(len(self._queue), ceil(self._queue.rows / largest))
-        return calls / calls_per_s
-
-    def _estimated_call_s(self) -> float:
-        """Return how long the call takes that a request is in; 0 while nobody knows."""
-        return min((replica.call_s for replica in self._replicas if replica.call_s), default=0.0)
+            calls = min(len(self._queue), ceil(self._queue.rows / largest))
+            work_s += self.pace.expected_s(self._queue.rows, calls)
+        return work_s / sum([1 / replica.slowness for replica in self._replicas]) if work_s else 0.0
 
     def _policy(self, job: Job) -> BatchSpec:
         info = self.endpoints.get(job.endpoint) or self.endpoints.get(DEFAULT)
@@ -262,8 +258,7 @@ class Dispatcher:
         """Return what part of the waiting documents a replica should take, by how fast all of them are."""
         if len(self._replicas) == 1:
             return 1.0
-        rates = [one.rows_per_s for one in self._replicas]
-        return replica.rows_per_s / sum(rates) if all(rates) else 1 / len(rates)
+        return 1 / replica.slowness / sum([1 / one.slowness for one in self._replicas])
 
     def _wake_at(self, delay_s: float) -> None:
         if self._wake is not None:

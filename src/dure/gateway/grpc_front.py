@@ -6,7 +6,7 @@ several in one message when several are ready, since a message costs more than w
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import msgspec
@@ -17,16 +17,18 @@ from grpc_reflection.v1alpha import reflection
 from dure.document import dure_pb2 as pb
 from dure.document.forms import PROTOBUF
 from dure.errors import DecodeError, DureError, RequestError, StartFailed, TooLarge, to_wire
-from dure.gateway.job import Answer
 from dure.gateway.router import Handle, Outcome, Request, Router
+from dure.gateway.session import Session
 from dure.spec import GatewaySpec
 from dure.transport.address import written
 from dure.transport.messages import LIMIT_KEY
 
 SERVICE = "dure.v1.Flow"
-_MAX_MESSAGE_BYTES = 4 * 2**20
 _MAX_FIELD_BYTES = 1000  # of an error in a status, which travels as HTTP/2 headers: clients accept 8 KiB of them
 _MORE_BYTES = 4 * 2**20  # what a message may hold beside the largest request, which is refused by itself
+
+
+_Session: TypeAlias = Session[pb.ReplyEnvelope]
 
 
 class GrpcFront:
@@ -35,9 +37,10 @@ class GrpcFront:
     Args:
         router: Where requests go.
         spec: Address and limits.
+        port: Port to listen on; 0 takes a free one.
     """
 
-    def __init__(self, router: Router, spec: GatewaySpec) -> None:
+    def __init__(self, router: Router, spec: GatewaySpec, port: int) -> None:
         self._router = router
         self._spec = spec
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
@@ -49,7 +52,7 @@ class GrpcFront:
             ]
         )
         self._sessions: set[_Session] = set()
-        self.port = 0
+        self.port = port
 
     async def open(self) -> None:
         """Listen.
@@ -68,7 +71,7 @@ class GrpcFront:
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
-        address = written(self._spec.host, self._spec.port)
+        address = written(self._spec.host, self.port)
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
@@ -92,7 +95,8 @@ class GrpcFront:
         done: asyncio.Future[Outcome | DureError] = asyncio.get_running_loop().create_future()
         walk: Handle | None = None
         try:
-            request = _request(envelope, self._spec.max_request_bytes, lambda _: None, done.set_result)
+            request = _request(envelope, self._spec.max_request_bytes)
+            request.on_done = done.set_result
             remaining_s = context.time_remaining()
             if remaining_s is not None:  # gRPC's own deadline
                 request.timeout_s = min(remaining_s, request.timeout_s or remaining_s)
@@ -112,128 +116,42 @@ class GrpcFront:
         return _reply(envelope.id, outcome, explain=envelope.explain)
 
     async def _stream(self, requests: AsyncIterator[pb.RequestsEnvelope], context: Any) -> None:
-        session = _Session(self._router, self._spec)
+        session: _Session = Session(self._router, self._spec)
         self._sessions.add(session)
         await context.send_initial_metadata(((LIMIT_KEY, str(self._spec.max_request_bytes)),))
-        reader = asyncio.get_running_loop().create_task(session.read(requests))
+        reader = asyncio.get_running_loop().create_task(self._read(session, requests))
         try:
-            while (replies := await session.next_replies()) is not None:
-                await context.write(replies)
+            while replies := await session.next_replies():
+                await context.write(pb.RepliesEnvelope(replies=replies))
             if reader.done():
                 reader.result()  # raises what went wrong in it
         finally:
             self._sessions.discard(session)
             reader.cancel()
-            session.withdraw()
+            session.withdraw_all()
 
-
-class _Session:
-    """One client's stream: its requests on their way, and the answers waiting to be written."""
-
-    def __init__(self, router: Router, spec: GatewaySpec) -> None:
-        self._router = router
-        self._spec = spec
-        self._walks: dict[int, Handle | None] = {}
-        self._sizes: dict[int, int] = {}
-        self._queued_bytes = 0
-        self._ready: list[pb.ReplyEnvelope] = []
-        self._ready_bytes = 0
-        self._held: set[int] = set()
-        self._ended = False
-        self._changed = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-
-    async def read(self, requests: AsyncIterator[pb.RequestsEnvelope]) -> None:
+    async def _read(self, session: "_Session", requests: AsyncIterator[pb.RequestsEnvelope]) -> None:
         try:
             async for message in requests:
                 for envelope in message.requests:
-                    self._submit(envelope)
-                await self._room.wait()
+                    submit_envelope(session, envelope, self._spec.max_request_bytes)
+                await session.room()
         finally:
-            self.finish()
+            session.finish()
 
-    def finish(self) -> None:
-        """Let the stream end when everything is answered."""
-        self._ended = True
-        self._changed.set()
 
-    async def next_replies(self) -> pb.RepliesEnvelope | None:
-        """Wait for answers; return those that are ready, or None when all requests are answered."""
-        while not self._ready:
-            if self._ended and not self._walks:
-                return None
-            self._changed.clear()
-            await self._changed.wait()
-        size, count = 0, 0
-        for reply in self._ready:
-            size += len(reply.documents)
-            count += 1
-            if size > _MAX_MESSAGE_BYTES:
-                break
-        taken = self._ready[:count]
-        del self._ready[:count]
-        self._ready_bytes -= size
-        self._bound()
-        if self._ready_bytes <= _MAX_MESSAGE_BYTES:
-            self._hold(self._held.copy(), held=False)
-        return pb.RepliesEnvelope(replies=taken)
-
-    def withdraw(self) -> None:
-        for walk in self._walks.values():
-            if walk is not None:
-                walk.withdraw()
-                self._router.figures.cancelled()
-
-    def _submit(self, envelope: pb.RequestEnvelope) -> None:
-        number = envelope.id
-
-        def done(outcome: Outcome | DureError) -> None:
-            self._walks.pop(number, None)
-            self._held.discard(number)
-            self._queued_bytes -= self._sizes.pop(number, 0)
-            self._tell(_reply(number, outcome, explain=envelope.explain))
-
-        def part(answer: Answer) -> None:
-            self._tell(pb.ReplyEnvelope(id=number, documents=bytes(answer.payload), part=True))
-            if self._ready_bytes > _MAX_MESSAGE_BYTES and number not in self._held:
-                self._hold({number}, held=True)
-
-        try:
-            if number in self._walks:
-                raise DecodeError(f"request id {number} is in use on this stream")
-            request = _request(envelope, self._spec.max_request_bytes, part, done)
-        except RequestError as error:
-            self._tell(_reply(number, error))
-            return
-        self._sizes[number] = len(envelope.documents)
-        self._queued_bytes += len(envelope.documents)
-        self._walks[number] = None
-        walk = self._router.submit(request)
-        if number in self._walks:
-            self._walks[number] = walk
-        self._bound()
-
-    def _tell(self, reply: pb.ReplyEnvelope) -> None:
-        self._ready.append(reply)
-        self._ready_bytes += len(reply.documents)
-        self._changed.set()
-        self._bound()
-
-    def _hold(self, numbers: set[int], *, held: bool) -> None:
-        for number in numbers:
-            (self._held.add if held else self._held.discard)(number)
-            walk = self._walks.get(number)
-            if walk is not None:
-                walk.hold(held=held)
-
-    def _bound(self) -> None:
-        """Read from a client only while it has not too much waiting, answers it does not take included."""
-        count, size = len(self._walks) + len(self._ready), self._queued_bytes + self._ready_bytes
-        if count > self._spec.max_queued or size > self._spec.max_queued_bytes:
-            self._room.clear()
-        else:
-            self._room.set()
+def submit_envelope(session: "_Session", envelope: pb.RequestEnvelope, max_bytes: int) -> None:
+    """Send a request on its way; if it cannot be read, that is its answer."""
+    number, explain = envelope.id, envelope.explain
+    try:
+        session.submit(
+            number,
+            _request(envelope, max_bytes),
+            lambda answer: pb.ReplyEnvelope(id=number, documents=bytes(answer.payload), part=True),
+            lambda outcome: _reply(number, outcome, explain=explain),
+        )
+    except RequestError as error:
+        session.tell(_reply(number, error), 0)
 
 
 def _shortened(value: Any) -> Any:
@@ -244,7 +162,7 @@ def _shortened(value: Any) -> Any:
     return f"{head.decode(errors='ignore')} … {tail.decode(errors='ignore')}"
 
 
-def _request(envelope: pb.RequestEnvelope, max_bytes: int, on_part: Any, on_done: Any) -> Request:
+def _request(envelope: pb.RequestEnvelope, max_bytes: int) -> Request:
     size = len(envelope.documents) + len(envelope.parameters_json)
     if size > max_bytes:
         raise TooLarge(
@@ -274,10 +192,8 @@ def _request(envelope: pb.RequestEnvelope, max_bytes: int, on_part: Any, on_done
         rows,
         envelope.documents,
         envelope.parts,
-        on_part,
-        on_done,
-        envelope.priority,
-        envelope.timeout_s,
+        priority=envelope.priority,
+        timeout_s=envelope.timeout_s,
     )
 
 

@@ -13,6 +13,7 @@ from dure.errors import DecodeError, DureError, WorkerCrashed, from_wire
 from dure.executor.endpoints import DEFAULT
 from dure.gateway.figures import ExecutorFigures
 from dure.gateway.job import Answer, Job, Order, Payload
+from dure.gateway.pace import Pace
 from dure.served import Served
 from dure.transport.connection import Connection
 from dure.transport.frames import Frame, Kind
@@ -35,6 +36,7 @@ _MAX_FRAME_BYTES = 0xFFFFFFFF
 _SHORT_CALL_S = 0.002
 _SLOTS_SHORT = 8
 _PACE_WEIGHT = 1 / 8
+_MOST_SLOWNESS = 16.0  # a single call that hung for a while says little of the next
 _ORDERS = {Order.CANCEL: Kind.CANCEL, Order.HOLD: Kind.HOLD, Order.GO_ON: Kind.GO_ON}
 
 
@@ -44,6 +46,10 @@ class Owner(Protocol):
     @property
     def figures(self) -> ExecutorFigures:
         """Where it is counted what replicas did."""
+
+    @property
+    def pace(self) -> Pace:
+        """How long calls take, at any replica."""
 
     def replica_ready(self, replica: "Replica") -> None:
         """Its worker has said what it answers."""
@@ -65,6 +71,9 @@ class Replica:
         number: Its number among the replicas of its Executor.
         address: Where its worker listens.
         owner: Who hears of it.
+
+    Attributes:
+        slowness: How long its calls take, in proportion to those of all replicas with as many documents.
     """
 
     def __init__(self, number: int, address: str, owner: Owner) -> None:
@@ -75,12 +84,12 @@ class Replica:
         self.refused: DureError | None = None
         self.slots = 0
         self.mixed = False
-        self.call_s = 0.0
+        self.slowness = 1.0
+        self._call_s = 0.0
         self._paced_at = 0.0
         self._oldest_since = 0.0
         self._held: set[int] = set()
         self.rows_in_flight = 0
-        self.rows_per_s = 0.0
         self.in_flight: dict[int, list[Job]] = {}
         self._leaving = False
         self._last = 0
@@ -144,6 +153,15 @@ class Replica:
             return len(self.in_flight)
         return sum(not self._concurrent(jobs[0]) for jobs in self.in_flight.values())
 
+    def work_s(self) -> float:
+        """Return how long it will be at what it has that is begun one after the other, at the pace of all replicas."""
+        if not self.in_flight:
+            return 0.0
+        if not self.mixed:
+            return self._owner.pace.expected_s(self.rows_in_flight, len(self.in_flight))
+        calls = [jobs for jobs in self.in_flight.values() if not self._concurrent(jobs[0])]
+        return self._owner.pace.expected_s(sum(job.rows for jobs in calls for job in jobs), len(calls))
+
     def _concurrent(self, job: Job) -> bool:
         if not self.mixed or self.hello is None or job.endpoint == JOIN:
             return False
@@ -205,12 +223,14 @@ class Replica:
         now = monotonic()
         took_s = max(now - self._paced_at, 1e-9)
         self._paced_at = now
-        weight = _PACE_WEIGHT if self.rows_per_s else 1.0
-        self.call_s += (took_s - self.call_s) * weight
-        self.rows_per_s += (rows / took_s - self.rows_per_s) * weight
+        expected_s = self._owner.pace.expected_s(rows)
+        if expected_s:
+            self.slowness += (min(took_s / expected_s, _MOST_SLOWNESS) - self.slowness) * _PACE_WEIGHT
+        self._owner.pace.saw(rows, took_s)
+        self._call_s += (took_s - self._call_s) * (_PACE_WEIGHT if self._call_s else 1.0)
         # While calls are short, more of them wait in the worker's socket: then not every one wakes two processes.
         if self.hello is not None and not self.mixed and not self._leaving:
-            self.slots = _SLOTS_SHORT if self.call_s < _SHORT_CALL_S else self.hello.slots
+            self.slots = _SLOTS_SHORT if self._call_s < _SHORT_CALL_S else self.hello.slots
         return now
 
     def _on_reply(self, frame: Frame) -> None:

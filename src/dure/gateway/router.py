@@ -25,6 +25,10 @@ from dure.transport.messages import JOIN
 _MAX_ROUTES = 1024
 
 
+def _ignore(answer: Any) -> None:
+    """What is done with what nobody asked for."""
+
+
 class Outcome(Struct):
     """The answer to a request: documents, and Executor name -> what its method returned as a dict (msgpack).
 
@@ -49,9 +53,9 @@ class Request(Struct, eq=False):
     form: str
     rows: int
     payload: Payload
-    stream: bool
-    on_part: OnPart
-    on_done: Callable[[Outcome | DureError], None]
+    stream: bool = False
+    on_part: OnPart = _ignore
+    on_done: Callable[[Outcome | DureError], None] = _ignore
     priority: int = 0
     timeout_s: float = 0.0
     deadline: float = inf

@@ -13,7 +13,7 @@ import numpy as np
 from dure.document import plain
 from dure.document.array import DocumentArray
 from dure.document.document import ARRAYS, NESTED, Document
-from dure.document.forms import PROTOBUF, decode_form, encode_form
+from dure.document.forms import COLUMNS, decode_form, encode_form
 from dure.document.merge import concatenate, join, split
 from dure.errors import ValidationError
 from dure.transport.frames import Buffers
@@ -185,7 +185,7 @@ def _detach_all(documents: DocumentArray) -> None:
 
 def _encode_result(result: dict[str, Any], forms: set[str]) -> bytes:
     plain.check(result, "the dict returned")
-    if PROTOBUF in forms:
+    if not forms.issubset({COLUMNS}):
         plain.to_json(result, "the dict returned")  # which it will be sent as
     try:
         return msgspec.msgpack.encode(result, enc_hook=plain.encode_hook)

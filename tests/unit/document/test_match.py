@@ -19,8 +19,10 @@ def measured(metric: str, one: np.ndarray, other: np.ndarray) -> float:
     if metric == "dot":
         return float(a @ b)
     if metric == "cosine":
-        lengths = np.linalg.norm(a) * np.linalg.norm(b)
-        return float(a @ b / lengths) if lengths else 0.0
+        if not (a.any() and b.any()):
+            return 0.0
+        a, b = a / np.abs(a).max(), b / np.abs(b).max()  # else the squares of very small numbers lose digits
+        return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
     square = float(((a - b) ** 2).sum())
     return square**0.5 if metric == "euclidean" else square
 

@@ -7,6 +7,7 @@ import pytest
 from dure.gateway import replica as replica_module
 from dure.gateway.figures import ExecutorFigures
 from dure.gateway.job import Job, Order
+from dure.gateway.pace import Pace
 from dure.gateway.replica import Replica
 from dure.spec import BatchSpec
 from dure.transport.frames import Frame, Kind
@@ -28,6 +29,7 @@ class Owner:
 
     def __init__(self) -> None:
         self.figures = ExecutorFigures()
+        self.pace = Pace()
         self.back: list[Job] = []
 
     def replica_ready(self, replica: Replica) -> None:

@@ -1,0 +1,255 @@
+"""The HTTP door's routes: an endpoint of the Flow per path, and health. An ASGI application.
+
+    POST /encode   {"data": [{"text": "many hands"}], "parameters": {}}   ->   {"data": [{"id": …, "embedding": […]}]}
+
+The documents in a body stay bytes and are decoded by the worker, which also writes those of the answer. Knows nothing
+of sockets.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import msgspec
+
+from dure.document.forms import JSON as JSON_FORM
+from dure.errors import Cancelled, DecodeError, DureError, RequestError, ValidationError
+from dure.gateway.http_exchange import Exchange, error_body, error_headers, to_json
+from dure.gateway.job import Answer
+from dure.gateway.router import Handle, Outcome, Request, Router
+from dure.log import get_logger
+from dure.spec import GatewaySpec
+
+Route: TypeAlias = Callable[[Exchange], Awaitable[None]]
+
+_EVENTS = b"text/event-stream"
+_MAX_PARTS_BYTES = 4 * 2**20  # of a streamed answer that the client has not taken, after which no more are made
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a client posts to an endpoint."""
+
+    data: list[msgspec.Raw] = []
+    parameters: dict[str, Any] = {}
+    timeout_s: float = 0.0
+    priority: int = 0
+    explain: bool = False
+
+
+class NamedBody(Body, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The same, to any endpoint."""
+
+    endpoint: str
+
+
+class HttpApp:
+    """Answers HTTP requests.
+
+    Args:
+        router: Where requests go.
+        spec: Limits.
+    """
+
+    def __init__(self, router: Router, spec: GatewaySpec) -> None:
+        self._router = router
+        self._spec = spec
+        self._read = msgspec.json.Decoder(Body).decode
+        self._read_named = msgspec.json.Decoder(NamedBody).decode
+        self._fixed: dict[tuple[str, str], Route] = {
+            ("GET", "/health/live"): self._live,
+            ("GET", "/health/ready"): self._ready,
+            ("POST", "/post"): self._post_named,
+        }
+        self.draining = False
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Answer one request."""
+        exchange = Exchange(scope, receive, send)
+        try:
+            route = self._fixed.get((exchange.method, exchange.path))
+            await (self._post if route is None else route)(exchange)
+        except DureError as error:
+            await self._fail(exchange, error)
+        except Exception:  # noqa: BLE001 - a fault of ours must not show its inside to strangers
+            get_logger("gateway").exception("%s %s failed", exchange.method, exchange.path)
+            await self._fail(exchange, DureError("the service failed; what happened is in its log"))
+
+    async def _fail(self, exchange: Exchange, error: DureError) -> None:
+        if not exchange.started:
+            body = to_json({"error": error_body(error)})
+            await exchange.answer(body, status=error.http_status, headers=error_headers(error))
+
+    async def _live(self, exchange: Exchange) -> None:
+        await exchange.answer(b'{"live":true}')
+
+    async def _ready(self, exchange: Exchange) -> None:
+        ready = self._router.available and not self.draining
+        await exchange.answer(to_json({"ready": ready}), status=200 if ready else 503)
+
+    async def _post(self, exchange: Exchange) -> None:
+        if exchange.method != "POST":
+            headers = [(b"allow", b"POST")]
+            error = {"code": "method_not_allowed", "message": f"{exchange.path}: an endpoint is called with POST"}
+            await exchange.answer(to_json({"error": error}), status=405, headers=headers)
+            return
+        body = await exchange.body(self._spec.max_request_bytes)
+        await self._call(exchange, exchange.path, _parsed(self._read, body))
+
+    async def _post_named(self, exchange: Exchange) -> None:
+        body: NamedBody = _parsed(self._read_named, await exchange.body(self._spec.max_request_bytes))
+        await self._call(exchange, body.endpoint, body)
+
+    async def _call(self, exchange: Exchange, endpoint: str, body: Body) -> None:
+        payload = b"[" + b",".join(body.data) + b"]"
+        request = Request(
+            endpoint,
+            packed(body.parameters),
+            JSON_FORM,
+            len(body.data),
+            payload,
+            priority=body.priority,
+            timeout_s=timeout_of(exchange, body.timeout_s),
+        )
+        if _EVENTS in exchange.headers.get(b"accept", b""):
+            await _Events(exchange, explain=body.explain).send(self._router, request)
+            return
+        outcome = await outcome_of(self._router, request, exchange)
+        await exchange.answer(b"".join(answer_pieces(outcome, explain=body.explain)))
+
+
+async def outcome_of(router: Router, request: Request, exchange: Exchange) -> Outcome:
+    """Send a request on its way and wait for its answer; withdraw it when the client goes away.
+
+    Raises:
+        DureError: What it came to instead of an answer.
+    """
+    done: asyncio.Future[Outcome | DureError] = asyncio.get_running_loop().create_future()
+    request.on_done = done.set_result
+    handle = router.submit(request)
+    if not done.done():
+        exchange.on_lost(lambda: _withdraw(handle, router, done))
+        try:
+            await done
+        finally:
+            exchange.on_lost(None)
+    outcome = done.result()
+    if isinstance(outcome, DureError):
+        raise outcome
+    return outcome
+
+
+def _withdraw(handle: Handle | None, router: Router, done: "asyncio.Future[Any]") -> None:
+    if handle is not None and not done.done():
+        handle.withdraw()
+        router.figures.cancelled()
+        done.set_result(Cancelled("the client went away"))
+
+
+class _Events:
+    """An answer as server-sent events: one for each part that a method yields, one at the end."""
+
+    def __init__(self, exchange: Exchange, *, explain: bool) -> None:
+        self._exchange, self._explain = exchange, explain
+        self._waiting: list[Answer] = []
+        self._waiting_bytes = 0
+        self._outcome: Outcome | DureError | None = None
+        self._changed = asyncio.Event()
+        self._handle: Handle | None = None
+
+    async def send(self, router: Router, request: Request) -> None:
+        request.stream, request.on_part, request.on_done = True, self._on_part, self._on_done
+        exchange = self._exchange
+        self._handle = router.submit(request)
+        exchange.on_lost(lambda: self._lost(router))
+        try:
+            await self._changed.wait()
+            if isinstance(self._outcome, DureError) and not self._waiting:
+                raise self._outcome
+            await exchange.begin(_EVENTS, [(b"cache-control", b"no-store")])
+            while self._waiting or self._outcome is None:
+                await self._write_parts()
+            await exchange.piece(self._last(self._outcome), last=True)
+        finally:
+            exchange.on_lost(None)
+
+    async def _write_parts(self) -> None:
+        if not self._waiting:
+            self._changed.clear()
+            await self._changed.wait()
+        parts, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        for part in parts:
+            await self._exchange.piece(b'event: part\ndata: {"data":' + bytes(part.payload) + b"}\n\n")
+        if self._handle is not None:
+            self._handle.hold(held=False)
+
+    def _last(self, outcome: Outcome | DureError) -> bytes:
+        if isinstance(outcome, DureError):
+            return b"event: error\ndata: " + to_json({"error": error_body(outcome)}) + b"\n\n"
+        return b"event: done\ndata: " + b"".join(answer_pieces(outcome, explain=self._explain)) + b"\n\n"
+
+    def _on_part(self, answer: Answer) -> None:
+        self._waiting.append(answer)
+        self._waiting_bytes += len(answer.payload)
+        if self._waiting_bytes > _MAX_PARTS_BYTES and self._handle is not None:
+            self._handle.hold(held=True)
+        self._changed.set()
+
+    def _on_done(self, outcome: Outcome | DureError) -> None:
+        self._outcome = outcome
+        self._changed.set()
+
+    def _lost(self, router: Router) -> None:
+        if self._handle is not None and self._outcome is None:
+            self._handle.withdraw()
+            router.figures.cancelled()
+            self._on_done(Cancelled("the client went away"))
+
+
+def answer_pieces(outcome: Outcome, *, explain: bool) -> list[bytes]:
+    """Return the JSON of an answer, in pieces."""
+    pieces = [b'{"data":', bytes(outcome.payload)]
+    if outcome.results:
+        results = {name: msgspec.msgpack.decode(data) for name, data in outcome.results.items()}
+        pieces += [b',"results":', to_json(results)]
+    if explain:
+        pieces += [b',"served":', to_json(outcome.served)]
+    return [*pieces, b"}"]
+
+
+def packed(parameters: dict[str, Any]) -> bytes:
+    """Return parameters as they travel to a worker.
+
+    Raises:
+        DecodeError: A whole number of more than 64 bits.
+    """
+    try:
+        return msgspec.msgpack.encode(parameters) if parameters else b""
+    except OverflowError as error:
+        raise DecodeError(f"parameters: {error}") from error
+
+
+def timeout_of(exchange: Exchange, timeout_s: float = 0.0) -> float:
+    """Return how long an answer is of use: by the body or the header `X-Request-Timeout-Ms`, the shorter; 0 for ever.
+
+    Raises:
+        ValidationError: Neither a positive number nor 0.
+    """
+    given = exchange.headers.get(b"x-request-timeout-ms")
+    if given is not None:
+        if not given.isdigit() or int(given) == 0:
+            raise ValidationError(f"X-Request-Timeout-Ms must be a whole number of milliseconds, not {given!r:.40}")
+        timeout_s = min(int(given) / 1000, timeout_s or int(given) / 1000)
+    if not 0 <= timeout_s < float("inf"):
+        raise ValidationError(f"timeout_s must be a number of seconds, not {timeout_s}")
+    return timeout_s
+
+
+def _parsed(read: Callable[[bytes], Any], body: bytes) -> Any:
+    try:
+        return read(body)
+    except msgspec.ValidationError as error:
+        raise RequestError(
+            f'the body must be like {{"data": [{{"text": "…"}}], "parameters": {{}}}}: {error}'
+        ) from error
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise DecodeError(f"the body is not JSON: {error}") from error

@@ -1,0 +1,91 @@
+"""A client's HTTP connection: uvicorn's, that also ends requests of clients who leave, and clients who dawdle.
+
+Knows how long things may take and how large a head may be. Knows nothing of what is asked.
+"""
+
+from asyncio import Transport
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_MAX_HEAD_BYTES = 64 * 1024
+_LOOK_S = 10.0
+# A request has so long to arrive, and the more of it has come the longer: slower than this nobody is by accident.
+_REQUEST_S = 30.0
+_LEAST_BYTES_PER_S = 10_000
+
+
+class HttpConnection(HttpToolsProtocol):
+    """One connection, of any number of requests after each other.
+
+    Attributes:
+        on_lost: Called if the client goes away while its request is served.
+    """
+
+    on_lost: Callable[[], None] | None = None
+    _head_bytes = 0
+    _body_bytes = 0
+    _reading_since: float | None = None
+    _looking: Any = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Begin to watch for a client who does not come to the end of a request."""
+        super().connection_made(transport)
+        self._reading_since = monotonic()
+        self._looking = self.loop.call_later(_LOOK_S, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Withdraw what nobody waits for any more."""
+        super().connection_lost(exc)
+        if self._looking is not None:
+            self._looking.cancel()
+        on_lost, self.on_lost = self.on_lost, None
+        if on_lost is not None:
+            on_lost()
+
+    def on_message_begin(self) -> None:
+        """Begin to count."""
+        super().on_message_begin()
+        self.scope["dure.connection"] = self  # type: ignore[typeddict-unknown-key]
+        self._head_bytes = self._body_bytes = 0
+        self._reading_since = monotonic()
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the address."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is there; from now on it is the service that takes its time."""
+        super().on_message_complete()
+        self._reading_since = None
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over; it is not this object's any more."""
+        if self._looking is not None:
+            self._looking.cancel()
+        super().handle_websocket_upgrade()
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > _MAX_HEAD_BYTES:
+            raise ValueError(f"a head of more than {_MAX_HEAD_BYTES:,} bytes")  # ends the connection with a 400
+
+    def _look(self) -> None:
+        since = self._reading_since
+        if since is not None and monotonic() - since > _REQUEST_S + self._body_bytes / _LEAST_BYTES_PER_S:
+            self.transport.close()
+            return
+        self._looking = self.loop.call_later(_LOOK_S, self._look)

@@ -1,0 +1,83 @@
+"""The HTTP door: listens, and ends in order. Routes are in `http_app.py`, one connection in `http_connection.py`."""
+
+import asyncio
+import contextlib
+import socket
+
+from dure.deps import require
+from dure.errors import StartFailed
+from dure.gateway.http_app import HttpApp
+from dure.gateway.router import Router
+from dure.spec import GatewaySpec
+
+_BACKLOG = 2048
+_KEEP_ALIVE_S = 75
+_LOOK_S = 0.05
+
+
+class HttpFront:
+    """Listens on a public port.
+
+    Args:
+        router: Where requests go.
+        spec: Address and limits.
+        port: Port to listen on; 0 takes a free one.
+    """
+
+    def __init__(self, router: Router, spec: GatewaySpec, port: int) -> None:
+        uvicorn = require("uvicorn", "http")
+        require("httptools", "http")
+        from dure.gateway.http_connection import HttpConnection
+
+        self._app = HttpApp(router, spec)
+        self._spec = spec
+        self._config = uvicorn.Config(
+            self._app,
+            http=HttpConnection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+        )
+        self._config.load()
+        self._state = uvicorn.server.ServerState()
+        self._server: asyncio.Server | None = None
+        self.port = port
+
+    async def open(self) -> None:
+        """Listen.
+
+        Raises:
+            StartFailed: The address is taken or not this machine's.
+        """
+        config, state = self._config, self._state
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: config.http_protocol_class(config=config, server_state=state, app_state={}),
+                self._spec.host,
+                self.port,
+                backlog=_BACKLOG,
+                family=socket.AF_INET6 if ":" in self._spec.host else socket.AF_INET,
+            )
+        except OSError as error:
+            raise StartFailed(f"{self._spec.host}:{self.port} cannot be listened on: {error}") from error
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def set_serving(self, serving: bool) -> None:
+        """Nothing to do: readiness is looked up when it is asked for."""
+
+    async def close(self, grace_s: float) -> None:
+        """Say not ready, listen no more, let what is on its way finish, and close the connections."""
+        self._app.draining = True
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                while self._state.connections:  # noqa: ASYNC110 - uvicorn keeps them in a set and tells nobody
+                    await asyncio.sleep(_LOOK_S)
