@@ -2,17 +2,27 @@
 
 import json
 import os
+import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 
 def hold(ready: Any) -> None:
     """Say on standard output that the program is ready, and end it when standard input is closed."""
     print(json.dumps(ready), flush=True)
-    threading.Thread(target=_wait, daemon=True).start()
+    _when_alone(lambda: os._exit(0))
 
 
-def _wait() -> None:
-    sys.stdin.read()
-    os._exit(0)
+def terminate_when_alone() -> None:
+    """Ask the program to end, as a person would, when standard input is closed."""
+    _when_alone(lambda: os.kill(os.getpid(), signal.SIGTERM))
+
+
+def _when_alone(end: Callable[[], None]) -> None:
+    def wait() -> None:
+        sys.stdin.read()
+        end()
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 
 from dure import Document, DocumentArray, Executor, requests
-
-DIM = 384
-VECTOR = np.random.default_rng(0).random(DIM, dtype=np.float32)
+from vector import VECTOR
 
 
 class Noop(Executor):

@@ -1,37 +1,50 @@
-"""mosec with its msgpack wire and a worker that does nothing, to be run where mosec is installed.
+"""mosec: its HTTP server in Rust and one worker process. JSON by orjson in its own hooks, or its msgpack mixin."""
 
-python mosec_server.py PORT
-"""
-
-import os
-import signal
 import sys
-import threading
 from typing import Any
 
 import numpy as np
+import orjson
 from mosec import Server, Worker  # type: ignore[import-not-found]
 from mosec.mixin import MsgpackMixin  # type: ignore[import-not-found]
 
-_VECTOR = np.random.default_rng(0).random(384, dtype=np.float32)
+import lifeline
+from peers.job import Job, answer, encode_groups, texts_of
+
+JOB = Job.asked()
 
 
-class Noop(MsgpackMixin, Worker):  # type: ignore[misc]
+class Encoder(Worker):  # type: ignore[misc]
+    def __init__(self) -> None:
+        self._encode = JOB.encoder()
+
+    def deserialize(self, data: bytes) -> Any:
+        return orjson.loads(data)
+
+    def serialize(self, data: np.ndarray) -> bytes:
+        return answer(data)
+
+    def forward(self, data: Any) -> Any:
+        if not JOB.batching:
+            return self._encode(texts_of(data))
+        return encode_groups(self._encode, [texts_of(request) for request in data])
+
+
+class PackedEncoder(MsgpackMixin, Worker):  # type: ignore[misc]
     """Its mixin packs no arrays, so their bytes are given."""
 
+    def __init__(self) -> None:
+        self._encode = JOB.encoder()
+
     def forward(self, data: dict[str, Any]) -> dict[str, bytes]:
-        return {"embeddings": np.repeat(_VECTOR[None], len(data["texts"]), axis=0).tobytes()}
-
-
-def _end_with_parent() -> None:
-    sys.stdin.read()
-    os.kill(os.getpid(), signal.SIGTERM)
+        return {"embeddings": self._encode(data["texts"]).tobytes()}
 
 
 if __name__ == "__main__":
-    port = sys.argv.pop()
-    sys.argv += ["--address", "127.0.0.1", "--port", port, "--timeout", "60000", "--log-level", "warning"]
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sys.argv[1:] = ["--address", "127.0.0.1", "--port", str(JOB.port), "--timeout", "120000", "--log-level", "warning"]
+    lifeline.terminate_when_alone()
     server = Server()
-    server.append_worker(Noop, num=1, timeout=60, route="/encode")
+    batching = {"max_batch_size": JOB.max_batch_size, "max_wait_time": int(JOB.max_wait_s * 1e3)}
+    worker = PackedEncoder if JOB.wire == "msgpack" else Encoder
+    server.append_worker(worker, num=1, timeout=120, route="/encode", **(batching if JOB.batching else {}))
     server.run()

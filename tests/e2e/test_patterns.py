@@ -60,8 +60,8 @@ def encoded() -> Callable[[list[str]], np.ndarray]:
 def test_the_singleton_gives_each_caller_its_own_embeddings(program: Any, encoded: Any) -> None:
     singleton = program("singleton")
     with singleton.singleton() as port:
-        with ThreadPoolExecutor(len(TEXTS)) as clients:
-            found = list(clients.map(singleton.asker(port), TEXTS * 3))
+        with singleton.asker(port) as ask, ThreadPoolExecutor(8) as clients:
+            found = list(clients.map(ask, TEXTS * 3))
         np.testing.assert_allclose(found, encoded(TEXTS * 3), atol=NEAR)
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         for path, body, status, told in (
@@ -164,36 +164,34 @@ def test_tokens_from_another_process_make_the_same_embeddings(program: Any, enco
     assert 0 < idle < 1
 
 
-def test_both_in_one_process_make_the_same_embeddings(program: Any, encoded: Any) -> None:
-    preprocess = program("preprocess")
-    docs = DocumentArray(Document(text=text) for text in TEXTS)
-    with preprocess.flow_of(group="all") as flow:
-        assert set(flow.pids()) == {"gateway", "all"}
-        np.testing.assert_allclose(flow.post("/encode", docs).embeddings, encoded(TEXTS), atol=NEAR)
-
-
 # -- microservices ----------------------------------------------------------------------------------------------------
 
 
-def test_one_after_the_other_and_side_by_side_find_the_same(program: Any, encoded: Any) -> None:
+def test_side_by_side_finds_what_one_after_the_other_finds(program: Any, encoded: Any) -> None:
     services = program("services")
     from dure.bench import corpus
 
     docs = DocumentArray(Document(text=text) for text in corpus.read(60))
     queries = DocumentArray(Document(text=services.misspelt(text)) for text in docs[::10].texts)
-    rankings = []
-    for flow in (services.vertical(), services.horizontal()):
-        with flow:
-            flow.post("/index", docs)
-            found = flow.post("/search", queries)
-            rankings.append([(doc.tags["meaning"], doc.tags["letters"], doc.matches.ids) for doc in found])
-    assert rankings[0] == rankings[1]
+    with services.horizontal() as flow:
+        flow.post("/index", docs)
+        found = flow.post("/search", queries)
     vectors, asked = encoded(docs.texts), encoded(queries.texts)
-    for row, (meaning, letters, fused) in enumerate(rankings[0]):
-        assert meaning[0] == docs[int((vectors @ asked[row]).argmax())].id
-        assert letters[0] == docs[row * 10].id
-        assert fused[0] in {*meaning, *letters}
-        assert len(fused) == services.NUM_FOUND
+    for row, doc in enumerate(found):
+        assert doc.tags["meaning"][0] == docs[int((vectors @ asked[row]).argmax())].id
+        assert doc.tags["letters"][0] == docs[row * 10].id
+
+    docs.embeddings, queries.embeddings = vectors, asked
+    steps = [services.Meaning(), services.Letters(), services.Fuse()]
+    for step in steps:
+        step.index(docs)
+    steps[0].search(queries)
+    steps[1].search(queries)
+    steps[2].fuse(queries)
+    assert [doc.tags for doc in found] == [doc.tags for doc in queries]
+    assert [doc.matches.ids for doc in found] == [doc.matches.ids for doc in queries]
+    assert all(len(doc.matches) == services.NUM_FOUND for doc in found)
+    assert services.vertical().spec.executors[2].needs == ["meaning"]
 
 
 # -- co-location ------------------------------------------------------------------------------------------------------

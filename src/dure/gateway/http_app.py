@@ -60,19 +60,24 @@ class HttpApp:
             ("GET", "/health/ready"): self._ready,
             ("POST", "/post"): self._post_named,
         }
+        self._families: dict[str, Route] = {}
+        """First segment of a path -> who answers everything below it."""
         self.draining = False
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer one request."""
         exchange = Exchange(scope, receive, send)
         try:
-            route = self._fixed.get((exchange.method, exchange.path))
-            await (self._post if route is None else route)(exchange)
+            await self._route(exchange)(exchange)
         except DureError as error:
             await self._fail(exchange, error)
         except Exception:  # noqa: BLE001 - a fault of ours must not show its inside to strangers
             get_logger("gateway").exception("%s %s failed", exchange.method, exchange.path)
             await self._fail(exchange, DureError("the service failed; what happened is in its log"))
+
+    def _route(self, exchange: Exchange) -> Route:
+        family = self._families.get(exchange.path.split("/", 2)[1]) if self._families else None
+        return family or self._fixed.get((exchange.method, exchange.path)) or self._post
 
     async def _fail(self, exchange: Exchange, error: DureError) -> None:
         if not exchange.started:
