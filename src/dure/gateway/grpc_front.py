@@ -10,14 +10,13 @@ from typing import Any, TypeAlias
 
 import grpc
 import msgspec
-from google.protobuf.message import DecodeError as ProtobufError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from dure.document import dure_pb2 as pb
-from dure.document.forms import PROTOBUF
-from dure.errors import DecodeError, DureError, RequestError, StartFailed, TooLarge, to_wire
-from dure.gateway.router import Handle, Outcome, Request, Router
+from dure.errors import DureError, RequestError, StartFailed, to_wire
+from dure.gateway.envelopes import reply_of, request_of, submit_envelope
+from dure.gateway.router import Handle, Outcome, Router
 from dure.gateway.session import Session
 from dure.spec import GatewaySpec
 from dure.transport.address import written
@@ -95,7 +94,7 @@ class GrpcFront:
         done: asyncio.Future[Outcome | DureError] = asyncio.get_running_loop().create_future()
         walk: Handle | None = None
         try:
-            request = _request(envelope, self._spec.max_request_bytes)
+            request = request_of(envelope, self._spec.max_request_bytes)
             request.on_done = done.set_result
             remaining_s = context.time_remaining()
             if remaining_s is not None:  # gRPC's own deadline
@@ -113,7 +112,7 @@ class GrpcFront:
             fields = {name: _shortened(value) for name, value in to_wire(outcome).items()}
             metadata = (("dure-error-bin", msgspec.json.encode(fields)),)
             await context.abort(grpc.StatusCode[outcome.grpc_status], fields["message"], metadata)
-        return _reply(envelope.id, outcome, explain=envelope.explain)
+        return reply_of(envelope.id, outcome, explain=envelope.explain)
 
     async def _stream(self, requests: AsyncIterator[pb.RequestsEnvelope], context: Any) -> None:
         session: _Session = Session(self._router, self._spec)
@@ -140,74 +139,9 @@ class GrpcFront:
             session.finish()
 
 
-def submit_envelope(session: "_Session", envelope: pb.RequestEnvelope, max_bytes: int) -> None:
-    """Send a request on its way; if it cannot be read, that is its answer."""
-    number, explain = envelope.id, envelope.explain
-    try:
-        session.submit(
-            number,
-            _request(envelope, max_bytes),
-            lambda answer: pb.ReplyEnvelope(id=number, documents=bytes(answer.payload), part=True),
-            lambda outcome: _reply(number, outcome, explain=explain),
-        )
-    except RequestError as error:
-        session.tell(_reply(number, error), 0)
-
-
 def _shortened(value: Any) -> Any:
     data = value.encode() if isinstance(value, str) else b""
     if len(data) <= _MAX_FIELD_BYTES:
         return value
     head, tail = data[: _MAX_FIELD_BYTES // 4], data[-_MAX_FIELD_BYTES * 3 // 4 :]
     return f"{head.decode(errors='ignore')} … {tail.decode(errors='ignore')}"
-
-
-def _request(envelope: pb.RequestEnvelope, max_bytes: int) -> Request:
-    size = len(envelope.documents) + len(envelope.parameters_json)
-    if size > max_bytes:
-        raise TooLarge(
-            f"a request of {size:,} bytes is larger than this Flow accepts (max_request_bytes={max_bytes:,});"
-            " send fewer documents a request, or raise the limit"
-        )
-    parameters = b""
-    if envelope.parameters_json:
-        try:
-            values = msgspec.json.decode(envelope.parameters_json)
-        except msgspec.DecodeError as error:
-            raise DecodeError(f"parameters_json is not JSON: {error}") from error
-        if not isinstance(values, dict):
-            raise DecodeError(f"parameters_json must be an object, not {envelope.parameters_json!r:.60}")
-        try:
-            parameters = msgspec.msgpack.encode(values) if values else b""
-        except OverflowError as error:
-            raise DecodeError(f"parameters_json: {error}") from error
-    try:
-        rows = pb.DocumentsHead.FromString(envelope.documents).rows
-    except ProtobufError as error:
-        raise DecodeError(f"documents is not a message Documents: {error}") from error
-    return Request(
-        envelope.endpoint,
-        parameters,
-        PROTOBUF,
-        rows,
-        envelope.documents,
-        envelope.parts,
-        priority=envelope.priority,
-        timeout_s=envelope.timeout_s,
-    )
-
-
-def _reply(number: int, outcome: Outcome | DureError, *, explain: bool = False) -> pb.ReplyEnvelope:
-    if isinstance(outcome, DureError):
-        fields = to_wire(outcome)
-        error = pb.Error(code=fields.pop("code"), message=str(fields.pop("message")))
-        error.fields_json = msgspec.json.encode(fields).decode()
-        return pb.ReplyEnvelope(id=number, error=error)
-    results = {
-        name: msgspec.json.encode(msgspec.msgpack.decode(data)).decode() for name, data in outcome.results.items()
-    }
-    reply = pb.ReplyEnvelope(id=number, documents=bytes(outcome.payload), results_json=results)
-    if explain:
-        for name, served in outcome.served.items():
-            reply.served[name].CopyFrom(pb.Served(**msgspec.structs.asdict(served)))
-    return reply

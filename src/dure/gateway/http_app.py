@@ -8,15 +8,18 @@ of sockets.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Any, TypeAlias
 
 import msgspec
 
 from dure.document.forms import JSON as JSON_FORM
-from dure.errors import Cancelled, DecodeError, DureError, RequestError, ValidationError
+from dure.errors import Cancelled, DureError, EndpointNotFound, ValidationError
 from dure.gateway.http_exchange import Exchange, error_body, error_headers, to_json
+from dure.gateway.http_json import Body, NamedBody, answer_pieces, packed, parsed
 from dure.gateway.job import Answer
 from dure.gateway.router import Handle, Outcome, Request, Router
+from dure.gateway.websocket import WebSockets
 from dure.log import get_logger
 from dure.spec import GatewaySpec
 
@@ -26,28 +29,16 @@ _EVENTS = b"text/event-stream"
 _MAX_PARTS_BYTES = 4 * 2**20  # of a streamed answer that the client has not taken, after which no more are made
 
 
-class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a client posts to an endpoint."""
-
-    data: list[msgspec.Raw] = []
-    parameters: dict[str, Any] = {}
-    timeout_s: float = 0.0
-    priority: int = 0
-    explain: bool = False
-
-
-class NamedBody(Body, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The same, to any endpoint."""
-
-    endpoint: str
-
-
 class HttpApp:
     """Answers HTTP requests.
 
     Args:
         router: Where requests go.
         spec: Limits.
+
+    Attributes:
+        sockets: Clients connected by WebSocket.
+        draining: Whether it ends, and says so to who asks whether it is ready.
     """
 
     def __init__(self, router: Router, spec: GatewaySpec) -> None:
@@ -62,10 +53,14 @@ class HttpApp:
         }
         self._families: dict[str, Route] = {}
         """First segment of a path -> who answers everything below it."""
+        self.sockets = WebSockets(router, spec)
         self.draining = False
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Answer one request."""
+        """Answer one request, or serve one WebSocket."""
+        if scope["type"] == "websocket":
+            await self.sockets.serve(receive, send)
+            return
         exchange = Exchange(scope, receive, send)
         try:
             await self._route(exchange)(exchange)
@@ -92,16 +87,18 @@ class HttpApp:
         await exchange.answer(to_json({"ready": ready}), status=200 if ready else 503)
 
     async def _post(self, exchange: Exchange) -> None:
+        if "http" not in self._spec.protocol:
+            raise EndpointNotFound("this Flow is called by WebSocket here, not by HTTP (protocol)")
         if exchange.method != "POST":
             headers = [(b"allow", b"POST")]
             error = {"code": "method_not_allowed", "message": f"{exchange.path}: an endpoint is called with POST"}
             await exchange.answer(to_json({"error": error}), status=405, headers=headers)
             return
         body = await exchange.body(self._spec.max_request_bytes)
-        await self._call(exchange, exchange.path, _parsed(self._read, body))
+        await self._call(exchange, exchange.path, parsed(self._read, body))
 
     async def _post_named(self, exchange: Exchange) -> None:
-        body: NamedBody = _parsed(self._read_named, await exchange.body(self._spec.max_request_bytes))
+        body: NamedBody = parsed(self._read_named, await exchange.body(self._spec.max_request_bytes))
         await self._call(exchange, body.endpoint, body)
 
     async def _call(self, exchange: Exchange, endpoint: str, body: Body) -> None:
@@ -113,7 +110,7 @@ class HttpApp:
             len(body.data),
             payload,
             priority=body.priority,
-            timeout_s=timeout_of(exchange, body.timeout_s),
+            timeout_s=timeout_of(exchange, body.checked_timeout_s),
         )
         if _EVENTS in exchange.headers.get(b"accept", b""):
             await _Events(exchange, explain=body.explain).send(self._router, request)
@@ -210,51 +207,15 @@ class _Events:
             self._on_done(Cancelled("the client went away"))
 
 
-def answer_pieces(outcome: Outcome, *, explain: bool) -> list[bytes]:
-    """Return the JSON of an answer, in pieces."""
-    pieces = [b'{"data":', bytes(outcome.payload)]
-    if outcome.results:
-        results = {name: msgspec.msgpack.decode(data) for name, data in outcome.results.items()}
-        pieces += [b',"results":', to_json(results)]
-    if explain:
-        pieces += [b',"served":', to_json(outcome.served)]
-    return [*pieces, b"}"]
-
-
-def packed(parameters: dict[str, Any]) -> bytes:
-    """Return parameters as they travel to a worker.
+def timeout_of(exchange: Exchange, timeout_s: float) -> float:
+    """Return how long an answer is of use: so long, or by the header `X-Request-Timeout-Ms` if that is shorter.
 
     Raises:
-        DecodeError: A whole number of more than 64 bits.
-    """
-    try:
-        return msgspec.msgpack.encode(parameters) if parameters else b""
-    except OverflowError as error:
-        raise DecodeError(f"parameters: {error}") from error
-
-
-def timeout_of(exchange: Exchange, timeout_s: float = 0.0) -> float:
-    """Return how long an answer is of use: by the body or the header `X-Request-Timeout-Ms`, the shorter; 0 for ever.
-
-    Raises:
-        ValidationError: Neither a positive number nor 0.
+        ValidationError: The header holds no positive number.
     """
     given = exchange.headers.get(b"x-request-timeout-ms")
-    if given is not None:
-        if not given.isdigit() or int(given) == 0:
-            raise ValidationError(f"X-Request-Timeout-Ms must be a whole number of milliseconds, not {given!r:.40}")
-        timeout_s = min(int(given) / 1000, timeout_s or int(given) / 1000)
-    if not 0 <= timeout_s < float("inf"):
-        raise ValidationError(f"timeout_s must be a number of seconds, not {timeout_s}")
-    return timeout_s
-
-
-def _parsed(read: Callable[[bytes], Any], body: bytes) -> Any:
-    try:
-        return read(body)
-    except msgspec.ValidationError as error:
-        raise RequestError(
-            f'the body must be like {{"data": [{{"text": "…"}}], "parameters": {{}}}}: {error}'
-        ) from error
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise DecodeError(f"the body is not JSON: {error}") from error
+    if given is None:
+        return timeout_s
+    if not given.isdigit() or int(given) == 0:
+        raise ValidationError(f"X-Request-Timeout-Ms must be a whole number of milliseconds, not {given!r:.40}")
+    return min(int(given) / 1000, timeout_s or inf)

@@ -27,6 +27,7 @@ class HttpFront:
     def __init__(self, router: Router, spec: GatewaySpec, port: int) -> None:
         uvicorn = require("uvicorn", "http")
         require("httptools", "http")
+        require("websockets", "http")
         from dure.gateway.http_connection import HttpConnection
 
         self._app = HttpApp(router, spec)
@@ -34,7 +35,9 @@ class HttpFront:
         self._config = uvicorn.Config(
             self._app,
             http=HttpConnection,
-            ws="none",
+            ws="websockets-sansio" if "websocket" in spec.protocol else "none",
+            ws_max_size=spec.max_request_bytes,
+            ws_per_message_deflate=False,  # a few bytes of it unpack to gigabytes
             lifespan="off",
             log_config=None,
             log_level="critical",
@@ -75,8 +78,10 @@ class HttpFront:
         self._app.draining = True
         if self._server is not None:
             self._server.close()
+        self._app.sockets.finish()
         for connection in list(self._state.connections):
-            connection.shutdown()
+            if isinstance(connection, self._config.http_protocol_class):
+                connection.shutdown()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
                 while self._state.connections:  # noqa: ASYNC110 - uvicorn keeps them in a set and tells nobody
