@@ -12,6 +12,7 @@ from dure.document.document import Document
 from dure.errors import SpecError, ValidationError
 from dure.executor.base import Executor
 from dure.executor.endpoints import DEFAULT, Endpoint
+from dure.executor.parameters import checked
 from dure.executor.stages import stage
 
 MEMBER = "__dure_member__"
@@ -63,6 +64,7 @@ class Chain(Executor):
             arguments=("docs", "parameters", "docs_matrix"),
             batching=min((row.batching for row in rows.values()), key=lambda spec: spec.max_batch_size),
             asked=any(row.asked for row in rows.values()),
+            description=" ".join(row.description for row in rows.values() if row.description),
         )
 
 
@@ -108,7 +110,10 @@ def _served_async(steps: _Steps) -> Callable[..., Any]:
 
 
 def _arguments(row: Endpoint, docs: DocumentArray, given: dict[str, Any]) -> dict[str, Any]:
-    return {"docs": docs, **{name: value for name, value in given.items() if name in row.arguments}}
+    chosen = {"docs": docs, **{name: value for name, value in given.items() if name in row.arguments}}
+    if row.takes is not None:
+        chosen["parameters"] = checked(row.takes, given["parameters"])
+    return chosen
 
 
 def _next(key: str, returned: Any, docs: DocumentArray) -> DocumentArray:

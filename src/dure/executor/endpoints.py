@@ -10,6 +10,7 @@ from typing import Any, TypeVar, overload
 from msgspec import Struct
 
 from dure.errors import SpecError
+from dure.executor.parameters import type_of
 from dure.spec import BatchSpec, build, suggest
 
 DEFAULT = "/default"
@@ -26,7 +27,8 @@ UNMERGED = BatchSpec(max_batch_size=1)
 class Endpoint(Struct, frozen=True):
     """One row of the table: an endpoint, the method behind it, and how that method wants to be called.
 
-    `asked`: whether somebody said how requests are merged. If nobody did, they are merged on trial.
+    `asked`: whether somebody said how requests are merged. If nobody did, they are merged on trial. `takes`: the type
+    of its parameters, None for a dict of anything. `description`: the first paragraph of its docstring.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Endpoint(Struct, frozen=True):
     arguments: tuple[str, ...]
     batching: BatchSpec
     asked: bool
+    takes: Any = None
+    description: str = ""
 
 
 @overload
@@ -146,4 +150,6 @@ def _endpoint(kind: type, name: str, method: str, override: BatchSpec | None) ->
         arguments=_arguments(function),
         batching=asked or BatchSpec(),
         asked=asked is not None,
+        takes=type_of(function),
+        description=(inspect.getdoc(function) or "").partition("\n\n")[0],
     )

@@ -27,11 +27,15 @@ class EndpointInfo(msgspec.Struct, array_like=True, frozen=True):
     """What the gateway has to know of an endpoint of a worker.
 
     `concurrent`: its calls run beside each other and can be told to end. Calls of the others are begun one after the
-    other, so all but the oldest unanswered one of them have had no effect.
+    other, so all but the oldest unanswered one of them have had no effect. `parameters` is the schema of what it takes
+    as such, as `executor/parameters.py` writes it.
     """
 
     batching: BatchSpec
     concurrent: bool
+    streaming: bool = False
+    description: str = ""
+    parameters: dict[str, Any] = {}
 
 
 class WorkerHello(msgspec.Struct, array_like=True, frozen=True):

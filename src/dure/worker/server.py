@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from dure.errors import Cancelled, TooLarge, to_wire
 from dure.executor.endpoints import Endpoint
+from dure.executor.parameters import schema_of
 from dure.transport.connection import Connection
 from dure.transport.frames import Buffers, Frame, Kind
 from dure.transport.messages import (
@@ -64,7 +65,7 @@ class WorkerServer:
         self._hello = WorkerHello(
             version=VERSION,
             name=name,
-            endpoints={key: EndpointInfo(one.batching, self._concurrent(one)) for key, one in endpoints.items()},
+            endpoints={key: self._info(name, one) for key, one in endpoints.items()},
             slots=_SLOTS_CONCURRENT if cooperative else concurrency + 1,  # one waits where it can be begun at once
             slots_in_order=_SLOTS_IN_ORDER,
             concurrency=concurrency,
@@ -175,6 +176,15 @@ class WorkerServer:
     def _rest(self) -> None:
         if not self._waiting and not self._tasks:
             self._idle.set()
+
+    def _info(self, name: str, endpoint: Endpoint) -> EndpointInfo:
+        return EndpointInfo(
+            batching=endpoint.batching,
+            concurrent=self._concurrent(endpoint),
+            streaming=endpoint.streaming,
+            description=endpoint.description,
+            parameters={} if endpoint.takes is None else schema_of(endpoint.takes, name),
+        )
 
     def _concurrent(self, endpoint: Endpoint) -> bool:
         return endpoint.asynchronous or endpoint.streaming or self._threads is not None
