@@ -8,13 +8,13 @@ of sockets.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from math import inf
 from typing import Any, TypeAlias
 
 import msgspec
 
 from dure.document.forms import JSON as JSON_FORM
-from dure.errors import Cancelled, DureError, EndpointNotFound, ValidationError
+from dure.errors import Cancelled, DureError, EndpointNotFound
+from dure.gateway.http_call import outcome_of, timeout_of
 from dure.gateway.http_exchange import Exchange, error_body, error_headers, to_json
 from dure.gateway.http_json import Body, NamedBody, answer_pieces, packed, parsed
 from dure.gateway.job import Answer
@@ -119,34 +119,6 @@ class HttpApp:
         await exchange.answer(b"".join(answer_pieces(outcome, explain=body.explain)))
 
 
-async def outcome_of(router: Router, request: Request, exchange: Exchange) -> Outcome:
-    """Send a request on its way and wait for its answer; withdraw it when the client goes away.
-
-    Raises:
-        DureError: What it came to instead of an answer.
-    """
-    done: asyncio.Future[Outcome | DureError] = asyncio.get_running_loop().create_future()
-    request.on_done = done.set_result
-    handle = router.submit(request)
-    if not done.done():
-        exchange.on_lost(lambda: _withdraw(handle, router, done))
-        try:
-            await done
-        finally:
-            exchange.on_lost(None)
-    outcome = done.result()
-    if isinstance(outcome, DureError):
-        raise outcome
-    return outcome
-
-
-def _withdraw(handle: Handle | None, router: Router, done: "asyncio.Future[Any]") -> None:
-    if handle is not None and not done.done():
-        handle.withdraw()
-        router.figures.cancelled()
-        done.set_result(Cancelled("the client went away"))
-
-
 class _Events:
     """An answer as server-sent events: one for each part that a method yields, one at the end."""
 
@@ -205,17 +177,3 @@ class _Events:
             self._handle.withdraw()
             router.figures.cancelled()
             self._on_done(Cancelled("the client went away"))
-
-
-def timeout_of(exchange: Exchange, timeout_s: float) -> float:
-    """Return how long an answer is of use: so long, or by the header `X-Request-Timeout-Ms` if that is shorter.
-
-    Raises:
-        ValidationError: The header holds no positive number.
-    """
-    given = exchange.headers.get(b"x-request-timeout-ms")
-    if given is None:
-        return timeout_s
-    if not given.isdigit() or int(given) == 0:
-        raise ValidationError(f"X-Request-Timeout-Ms must be a whole number of milliseconds, not {given!r:.40}")
-    return min(int(given) / 1000, timeout_s or inf)
