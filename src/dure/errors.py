@@ -9,7 +9,11 @@ process, `from_wire` where it arrives, so the caller catches the class that was 
     │  ├─ ValidationError 422        well-formed, but not acceptable
     │  ├─ EndpointNotFound 404
     │  └─ TooLarge 413
+    ├─ AccessError 403
+    │  ├─ Unauthenticated 401        no key, or none that is known and still good
+    │  └─ Forbidden 403              the key, the host or the page it comes from does not reach so far
     ├─ OverloadError 503
+    │  ├─ RateLimited 429            the client has had its share; carries after how many seconds to try again
     │  ├─ QueueFull 503              too much is waiting; carries after how many seconds to try again
     │  └─ ReplicaUnavailable 503     nobody is left to do the work
     ├─ DeadlineExceeded 504
@@ -82,6 +86,28 @@ class TooLarge(RequestError):
     grpc_status = "RESOURCE_EXHAUSTED"
 
 
+class AccessError(DureError):
+    """Who asks may not have what it asks for."""
+
+    code = "access"
+    http_status = 403
+    grpc_status = "PERMISSION_DENIED"
+
+
+class Unauthenticated(AccessError):
+    """No API key was given, or none that is known, or one that has expired or was revoked."""
+
+    code = "unauthenticated"
+    http_status = 401
+    grpc_status = "UNAUTHENTICATED"
+
+
+class Forbidden(AccessError):
+    """Known, but not allowed: the key lacks the scope, or the request comes under a name or from a page not allowed."""
+
+    code = "forbidden"
+
+
 class OverloadError(DureError):
     """The service cannot take this request now."""
 
@@ -89,6 +115,23 @@ class OverloadError(DureError):
     http_status = 503
     grpc_status = "UNAVAILABLE"
     retryable = True
+
+
+class RateLimited(OverloadError):
+    """A client has had its share for now; others have not.
+
+    Args:
+        message: Which limit was reached.
+        retry_after_s: Seconds after which the same request is within it.
+    """
+
+    code = "rate_limited"
+    http_status = 429
+    grpc_status = "RESOURCE_EXHAUSTED"
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class QueueFull(OverloadError):

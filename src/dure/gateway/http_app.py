@@ -14,6 +14,7 @@ import msgspec
 
 from dure.document.forms import JSON as JSON_FORM
 from dure.errors import Cancelled, DureError, EndpointNotFound
+from dure.gateway.docs_page import DocsPage
 from dure.gateway.http_call import outcome_of, timeout_of
 from dure.gateway.http_exchange import Exchange, error_body, error_headers, to_json
 from dure.gateway.http_json import Body, NamedBody, answer_pieces, packed, parsed
@@ -46,12 +47,14 @@ class HttpApp:
         self._spec = spec
         self._read = msgspec.json.Decoder(Body).decode
         self._read_named = msgspec.json.Decoder(NamedBody).decode
+        page = DocsPage(router)
         self._fixed: dict[tuple[str, str], Route] = {
             ("GET", "/health/live"): self._live,
             ("GET", "/health/ready"): self._ready,
             ("POST", "/post"): self._post_named,
+            ("GET", "/openapi.json"): page.describe,
         }
-        self._families: dict[str, Route] = {}
+        self._families: dict[str, Route] = {"docs": page.serve}
         """First segment of a path -> who answers everything below it."""
         self.sockets = WebSockets(router, spec)
         self.draining = False
