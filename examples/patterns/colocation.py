@@ -17,7 +17,7 @@ import numpy as np
 
 from dure import Document, DocumentArray, Executor, Flow, requests
 
-SIDES = ((480, 640), (48, 64))  # height, width
+SIDES = ((48, 64), (480, 640))  # height, width
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 ROWS, COLUMNS = 8, 9
 MAX_BITS = 6  # that the fingerprints of frames that show the same may differ in
@@ -66,7 +66,7 @@ def main() -> None:
                 rate, took, how = zip(*(one[name] for one in rounds), strict=True)
                 size = f"{width}x{height}"
                 print(f"{name:14} {size:>9} {spread(rate, 0):>22} {spread(took, 2):>20}  {how[0]}")
-        found = together.post("/fingerprint", frames(num_docs, *SIDES[0]), request_size=4)
+        found = together.post("/fingerprint", docs, request_size=4)
         print(f"of {num_docs // 2} pairs that show the same, {pairs_found(found)} have fingerprints that are alike")
 
 
@@ -83,9 +83,12 @@ def frames(count: int, height: int, width: int) -> DocumentArray:
     shown = []
     for _ in range((count + 1) // 2):
         waves = draw.uniform(1, 9, (3, 2)) * draw.choice([-1, 1], (3, 2))
-        scene = sum(np.sin(a * down + b * right) for a, b in waves)[..., None] * draw.uniform(20, 40, 3) + 128
-        shown += [scene, scene * 0.8 + draw.normal(0, 4, scene.shape)]
-    return DocumentArray(Document(tensor=frame.clip(0, 255).astype(np.uint8)) for frame in shown[:count])
+        brightness = 30 * sum(np.sin(a * down + b * right) for a, b in waves) + 128
+        colours = draw.uniform(0.7, 1.3, 3).astype(np.float32)
+        scene = brightness[..., None] * colours  # (height, width, 3)
+        other = scene * 0.8 + 4 * draw.standard_normal(scene.shape, np.float32)
+        shown += [frame.clip(0, 255).astype(np.uint8) for frame in (scene, other)]
+    return DocumentArray(Document(tensor=frame) for frame in shown[:count])
 
 
 def one_round(flow: Flow, docs: DocumentArray) -> tuple[float, float, str]:

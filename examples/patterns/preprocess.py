@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import tokenizers
-import torch
 
 from dure import Document, DocumentArray, Executor, Flow, batching, requests
 from dure.bench import corpus
@@ -63,6 +62,9 @@ class Model(Executor):
 
     def __init__(self, device: str = "cpu", **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        import torch  # here: who only prepares does not need it
+
+        self.torch = torch
         snapshot = resolve(MODEL, files=SENTENCE_FILES)
         snapshot.verify()
         self.transformer = load_transformer(snapshot.folder, parse_context(device), Computing())
@@ -79,16 +81,17 @@ class Model(Executor):
         docs.embeddings = embeddings
         docs.tensors = [None] * len(docs)
 
-    @torch.inference_mode()
     def embedded(self, tokens: list[np.ndarray], lengths: np.ndarray) -> np.ndarray:
+        torch = self.torch
         mask = np.arange(lengths.max()) < lengths[:, None]  # (rows, tokens)
         ids = np.full(mask.shape, self.transformer.pad_id, np.int64)
         ids[mask] = np.concatenate(tokens)
-        with stage("device"):
+        with stage("device"), torch.inference_mode():
             there, real = (torch.from_numpy(array).to(self.device) for array in (ids, mask.astype(np.int64)))
             hidden = self.transformer(there, real)  # (rows, tokens, hidden_size)
             mean = (hidden * real[..., None]).sum(1) / real.sum(1, keepdim=True)
-            return torch.nn.functional.normalize(mean, dim=-1).cpu().numpy()
+            embeddings: np.ndarray = torch.nn.functional.normalize(mean, dim=-1).cpu().numpy()
+        return embeddings
 
 
 class Shown(HTMLParser):

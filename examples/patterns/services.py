@@ -131,7 +131,7 @@ def main() -> None:
     num_docs = int(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("DURE_EXAMPLE_DOCS", "1000"))
     num_rounds = int(sys.argv[2] if len(sys.argv) > 2 else os.environ.get("DURE_EXAMPLE_ROUNDS", "5"))
     docs = DocumentArray(Document(text=text) for text in corpus.read(num_docs))
-    wanted = docs.sample(min(NUM_QUERIES, num_docs), seed=0)
+    wanted = docs.sample(min(NUM_QUERIES, max(1, num_docs // 4)), seed=0)
     queries = DocumentArray(Document(text=misspelt(text)) for text in wanted.texts)
     with vertical() as one, horizontal() as other:
         ways = {"vertical": one, "horizontal": other}
