@@ -20,6 +20,11 @@ PROTOBUF = "protobuf"
 JSON = "json"
 """An array of objects: `json_form.py`."""
 
+EMBEDDINGS, EMBEDDINGS_BASE64 = "embeddings", "embeddings-base64"
+"""An array of texts, answered with embeddings alone: `embeddings_form.py`."""
+
+_READ_AS_JSON = frozenset((JSON, EMBEDDINGS, EMBEDDINGS_BASE64))
+
 
 def decode_form(form: str, payload: bytes | bytearray | memoryview) -> "DocumentArray":
     """Read a payload.
@@ -35,7 +40,7 @@ def decode_form(form: str, payload: bytes | bytearray | memoryview) -> "Document
         from dure.document import protobuf
 
         return protobuf.decode(payload)
-    if form == JSON:
+    if form in _READ_AS_JSON:
         from dure.document import json_form
 
         return json_form.decode(payload)
@@ -56,6 +61,10 @@ def encode_form(form: str, documents: "DocumentArray") -> "Buffers":
         from dure.document import json_form
 
         return [json_form.encode(documents)]
+    if form in (EMBEDDINGS, EMBEDDINGS_BASE64):
+        from dure.document import embeddings_form
+
+        return [embeddings_form.encode(documents, as_base64=form == EMBEDDINGS_BASE64)]
     from dure.document import codec
 
     return codec.encode(documents)
@@ -75,7 +84,7 @@ def text_sizes(form: str, payload: bytes | bytearray | memoryview) -> list[int]:
         from dure.document import protobuf
 
         return protobuf.text_sizes(payload)
-    if form == JSON:
+    if form in _READ_AS_JSON:
         from dure.document import json_form
 
         return json_form.text_sizes(payload)

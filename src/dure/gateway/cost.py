@@ -11,7 +11,7 @@ from typing import Any
 
 from dure.document.forms import decode_form, text_sizes
 from dure.errors import ExecutorError, SpecError, ValidationError
-from dure.gateway.job import Job
+from dure.gateway.job import Job, Payload
 from dure.spec import BatchSpec
 
 _BYTES_PER_TOKEN = 4
@@ -40,13 +40,25 @@ def assess(job: Job, spec: BatchSpec) -> None:
         )
 
 
+def estimated_tokens(form: str, payload: Payload) -> int:
+    """Return about how many tokens the texts of documents have.
+
+    Raises:
+        DecodeError: Bytes that are not of this form.
+    """
+    return round(sum(_tokens(form, payload)))
+
+
+def _tokens(form: str, payload: Payload) -> list[float]:
+    return [size / _BYTES_PER_TOKEN + _SPECIAL_TOKENS for size in text_sizes(form, payload)]
+
+
 def _costs(job: Job, name: str) -> Sequence[float]:
     if name == "bytes":
         share = sum(map(len, job.payloads)) / max(job.rows, 1)
         return [share] * job.rows
     if name == "tokens":
-        sizes = [size for payload in job.payloads for size in text_sizes(job.form, payload)]
-        return [size / _BYTES_PER_TOKEN + _SPECIAL_TOKENS for size in sizes]
+        return [tokens for payload in job.payloads for tokens in _tokens(job.form, payload)]
     documents = [document for payload in job.payloads for document in decode_form(job.form, payload)]
     function = cost_function(name)
     try:

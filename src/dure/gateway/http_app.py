@@ -6,28 +6,25 @@ The documents in a body stay bytes and are decoded by the worker, which also wri
 of sockets.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import msgspec
 
 from dure.document.forms import JSON as JSON_FORM
-from dure.errors import Cancelled, DureError, EndpointNotFound
+from dure.errors import DureError, EndpointNotFound
 from dure.gateway.docs_page import DocsPage
 from dure.gateway.http_call import outcome_of, timeout_of
+from dure.gateway.http_events import EVENTS, Events
 from dure.gateway.http_exchange import Exchange, error_body, error_headers, to_json
 from dure.gateway.http_json import Body, NamedBody, answer_pieces, packed, parsed
-from dure.gateway.job import Answer
-from dure.gateway.router import Handle, Outcome, Request, Router
+from dure.gateway.openai import OpenAi
+from dure.gateway.router import Request, Router
 from dure.gateway.websocket import WebSockets
 from dure.log import get_logger
 from dure.spec import GatewaySpec
 
 Route: TypeAlias = Callable[[Exchange], Awaitable[None]]
-
-_EVENTS = b"text/event-stream"
-_MAX_PARTS_BYTES = 4 * 2**20  # of a streamed answer that the client has not taken, after which no more are made
 
 
 class HttpApp:
@@ -54,7 +51,7 @@ class HttpApp:
             ("POST", "/post"): self._post_named,
             ("GET", "/openapi.json"): page.describe,
         }
-        self._families: dict[str, Route] = {"docs": page.serve}
+        self._families: dict[str, Route] = {"docs": page.serve, "v1": OpenAi(router, spec).serve}
         """First segment of a path -> who answers everything below it."""
         self.sockets = WebSockets(router, spec)
         self.draining = False
@@ -115,68 +112,8 @@ class HttpApp:
             priority=body.priority,
             timeout_s=timeout_of(exchange, body.checked_timeout_s),
         )
-        if _EVENTS in exchange.headers.get(b"accept", b""):
-            await _Events(exchange, explain=body.explain).send(self._router, request)
+        if EVENTS in exchange.headers.get(b"accept", b""):
+            await Events(exchange, explain=body.explain).send(self._router, request)
             return
         outcome = await outcome_of(self._router, request, exchange)
         await exchange.answer(b"".join(answer_pieces(outcome, explain=body.explain)))
-
-
-class _Events:
-    """An answer as server-sent events: one for each part that a method yields, one at the end."""
-
-    def __init__(self, exchange: Exchange, *, explain: bool) -> None:
-        self._exchange, self._explain = exchange, explain
-        self._waiting: list[Answer] = []
-        self._waiting_bytes = 0
-        self._outcome: Outcome | DureError | None = None
-        self._changed = asyncio.Event()
-        self._handle: Handle | None = None
-
-    async def send(self, router: Router, request: Request) -> None:
-        request.stream, request.on_part, request.on_done = True, self._on_part, self._on_done
-        exchange = self._exchange
-        self._handle = router.submit(request)
-        exchange.on_lost(lambda: self._lost(router))
-        try:
-            await self._changed.wait()
-            if isinstance(self._outcome, DureError) and not self._waiting:
-                raise self._outcome
-            await exchange.begin(_EVENTS, [(b"cache-control", b"no-store")])
-            while self._waiting or self._outcome is None:
-                await self._write_parts()
-            await exchange.piece(self._last(self._outcome), last=True)
-        finally:
-            exchange.on_lost(None)
-
-    async def _write_parts(self) -> None:
-        if not self._waiting:
-            self._changed.clear()
-            await self._changed.wait()
-        parts, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        for part in parts:
-            await self._exchange.piece(b'event: part\ndata: {"data":' + bytes(part.payload) + b"}\n\n")
-        if self._handle is not None:
-            self._handle.hold(held=False)
-
-    def _last(self, outcome: Outcome | DureError) -> bytes:
-        if isinstance(outcome, DureError):
-            return b"event: error\ndata: " + to_json({"error": error_body(outcome)}) + b"\n\n"
-        return b"event: done\ndata: " + b"".join(answer_pieces(outcome, explain=self._explain)) + b"\n\n"
-
-    def _on_part(self, answer: Answer) -> None:
-        self._waiting.append(answer)
-        self._waiting_bytes += len(answer.payload)
-        if self._waiting_bytes > _MAX_PARTS_BYTES and self._handle is not None:
-            self._handle.hold(held=True)
-        self._changed.set()
-
-    def _on_done(self, outcome: Outcome | DureError) -> None:
-        self._outcome = outcome
-        self._changed.set()
-
-    def _lost(self, router: Router) -> None:
-        if self._handle is not None and self._outcome is None:
-            self._handle.withdraw()
-            router.figures.cancelled()
-            self._on_done(Cancelled("the client went away"))
