@@ -4,7 +4,7 @@
 
 Then it answers questions: {"size": texts given to `encode` at once, "count": how many of the texts, "batch": its
 batch_size if not size, "dtype": a PyTorch type}; without a dtype it stays what it was, and at first the model is made
-float32. The answer: {"seconds", "cpu_s", "first": the first embedding}.
+float32. The answer: {"seconds", "cpu_s", "first": the first embedding}. {"embed": count} is answered by {"embeddings"}.
 """
 
 import json
@@ -29,6 +29,9 @@ def main(folder: str, device: str, path: str) -> None:
     print(json.dumps(told), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
+        if "embed" in asked:
+            print(json.dumps({"embeddings": model.encode(texts[: asked["embed"]]).tolist()}), flush=True)
+            continue
         if "dtype" in asked:
             model.to(getattr(torch, asked["dtype"]))
         size, some = asked["size"], texts[: asked["count"]]

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +21,9 @@ def terminate_when_alone() -> None:
 
 def _when_alone(end: Callable[[], None]) -> None:
     def wait() -> None:
-        sys.stdin.read()
+        # Not by sys.stdin: a process that is forked meanwhile would inherit its lock as taken.
+        while os.read(0, 4096):
+            pass
         end()
 
     threading.Thread(target=wait, daemon=True).start()

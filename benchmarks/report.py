@@ -53,7 +53,8 @@ def about(what: Mapping[str, Any]) -> str:
     busy = "" if others is None else f"; {others:.0%} of the machine was used by other programs meanwhile"
     if others is not None and others > MAX_DISTURBANCE:
         busy += ", which makes rates and times worse than they are (ratios of one run, and CPU time, suffer least)"
-    versions = ", ".join(f"{name} {version}" for name, version in what["versions"].items())
+    installed = {**what["versions"], **what.get("peers", {})}
+    versions = ", ".join(f"{name} {version}" for name, version in installed.items())
     return (
         f"Median (least to greatest) of {what['rounds']} interleaved rounds, {what['date']}, commit {what['commit']},"
         f" {what['cores']} cores of {what['cpu']}{busy}. {versions}.\n"

@@ -1,11 +1,12 @@
 """Measure dure against what it is to reach, everything side by side in one run, and print one table.
 
-    python benchmarks/run.py [--quick | --full] [--only GROUP ...] [--peers] [--write-readme]
+    python benchmarks/run.py [--quick | --full] [--only GROUP ...] [--peers | --no-peers] [--write-readme]
 
 A target that is missed is said to be missed; nothing is timed in tests.
 """
 
 import argparse
+import contextlib
 import sys
 import time
 import traceback
@@ -14,16 +15,19 @@ from dataclasses import replace
 
 import machine
 import report
-from peers import mosec_peer
+from peers import environment
+from peers.environment import Environment
+from peers.server import Server
 from report import Row, Skipped
-from rows import channel, encoder, load, mixed, start
+from rows import channel, encoder, http, load, mixed, start, tutorial
 from sizes import QUICK, Sizes
 
 BEGAN = time.perf_counter()
 GROUPS = (
-    *("encoder", "channel", "ready", "import", "stream", "install"),
+    *("encoder", "tutorial", "channel", "http", "ready", "import", "stream", "install"),
     *("mixed", "lengths", "replicas", "overload", "idle"),
 )
+WITH_PEERS = {"tutorial", "channel", "http", "ready", "mixed"}
 
 
 def main() -> int:
@@ -32,13 +36,16 @@ def main() -> int:
     if options.full:
         sizes = replace(sizes, streamed_documents=5_000_000)
     bystanders = machine.Bystanders()
-    peer, why_not = _peer(options.peers)
-    rows = list(measure(sizes, options.only or GROUPS, peer))
+    groups = tuple(options.only or GROUPS)
+    wanted = not options.quick if options.peers is None else options.peers
+    peers, why_not = _peers() if wanted and WITH_PEERS.intersection(groups) else (None, "")
+    rows = list(measure(sizes, groups, peers))
     if why_not:
-        rows.append(Row("mosec", f"skipped: {why_not}"))
+        rows.append(Row("other frameworks", f"skipped: {why_not}"))
     what = {
         "date": report.today(),
         **machine.describe(),
+        "peers": dict(peers.versions) if peers else {},
         "rounds": sizes.rounds,
         "sizes": vars(sizes),
         "seconds": round(time.perf_counter() - BEGAN),
@@ -55,14 +62,18 @@ def main() -> int:
 
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Measure dure, side by side with what bounds it.",
+        description="Measure dure, side by side with what bounds it and with other frameworks.",
         epilog="On a machine that others use, OMP_NUM_THREADS=1 makes the encoder rows comparable again.",
     )
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="about a minute, rougher numbers")
     size.add_argument("--full", action="store_true", help="stream 5,000,000 documents instead of 1,000,000")
     parser.add_argument("--only", nargs="+", choices=GROUPS, metavar="GROUP", help=f"some of: {', '.join(GROUPS)}")
-    parser.add_argument("--peers", action="store_true", help="measure mosec, too (installs it into .venv-peers)")
+    parser.add_argument(
+        "--peers",
+        action=argparse.BooleanOptionalAction,
+        help="measure other frameworks, too (installs them into .venv-peers); without --quick that is the default",
+    )
     parser.add_argument("--write-readme", action="store_true", help="put the table into README.md")
     return parser.parse_args()
 
@@ -71,38 +82,41 @@ def tell(group: str, text: str) -> None:
     print(f"[{time.perf_counter() - BEGAN:4.0f} s {group}] {text}", file=sys.stderr, flush=True)
 
 
-def _peer(wanted: bool) -> tuple[Callable[[], mosec_peer.MosecPeer] | None, str]:
-    """Return what starts mosec, or nothing, and why it is not there where it is wanted."""
-    if not wanted:
-        return None, ""
+def _peers() -> tuple[Environment | None, str]:
+    """Return the peers' environment, or nothing, and why not."""
+    tell("peers", f"looks into {environment.VENV.name}, and installs what is missing")
     try:
-        python = mosec_peer.install()
-    except (RuntimeError, OSError) as error:
+        return environment.make(), ""
+    except RuntimeError as error:
         return None, " ".join(str(error).split())
-    return lambda: mosec_peer.MosecPeer(python), ""
 
 
-def measure(sizes: Sizes, groups: tuple[str, ...], peer: Callable[[], mosec_peer.MosecPeer] | None) -> Iterator[Row]:
+def measure(sizes: Sizes, groups: tuple[str, ...], peers: Environment | None) -> Iterator[Row]:
     """Measure some groups; one that fails becomes a row that says so, and the others go on."""
 
     def told(group: str) -> Callable[[str], None]:
         return lambda text: tell(group, text)
 
-    def with_peer() -> Iterator[Row]:
-        if peer is None:
-            yield from channel.measure(sizes, told("channel"))
-        else:
-            with peer() as mosec:
-                yield from channel.measure(sizes, told("channel"), mosec)
+    def mosec() -> Server:
+        assert peers is not None
+        return peers.start("mosec", wire="msgpack")
+
+    has_mosec = peers is not None and peers.has("mosec")
+
+    def on_channel() -> Iterator[Row]:
+        with mosec() if has_mosec else contextlib.nullcontext() as peer:
+            yield from channel.measure(sizes, told("channel"), peer)
 
     works: dict[str, Callable[[], Iterator[Row]]] = {
         "encoder": lambda: encoder.measure(sizes, told("encoder")),
-        "channel": with_peer,
-        "ready": lambda: start.ready(sizes, told("ready"), peer),
+        "tutorial": lambda: tutorial.measure(sizes, told("tutorial"), peers),
+        "channel": on_channel,
+        "http": lambda: http.measure(sizes, told("http"), peers),
+        "ready": lambda: start.ready(sizes, told("ready"), mosec if has_mosec else None),
         "import": lambda: start.imports(sizes, told("import")),
         "stream": lambda: start.streaming(sizes, told("stream")),
         "install": lambda: start.install(told("install")),
-        "mixed": lambda: mixed.measure(sizes, told("mixed")),
+        "mixed": lambda: mixed.measure(sizes, told("mixed"), peers),
         "lengths": lambda: mixed.by_length(sizes, told("lengths")),
         "replicas": lambda: load.replicas(sizes, told("replicas")),
         "overload": lambda: load.overload(sizes, told("overload")),

@@ -17,6 +17,9 @@ class Sizes:
     imports: int = 20
     streamed_documents: int = 1_000_000
     install: bool = True
+    http_s: float = 2.0
+    """Seconds that a server is asked by wrk, for each number of clients and round."""
+    tutorial_documents: int = 320
     mixed_documents: int = 384
     long_documents: int = 192
     slept_documents: int = 1200
@@ -34,6 +37,8 @@ QUICK = Sizes(
     imports=7,
     streamed_documents=200_000,
     install=False,
+    http_s=1.0,
+    tutorial_documents=128,
     mixed_documents=192,
     long_documents=128,
     slept_documents=600,

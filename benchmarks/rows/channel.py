@@ -13,22 +13,25 @@ from ceiling import Ceiling
 from dure import Client, Document, DocumentArray, Flow
 from dure.document.codec import encode
 from grpc_ceiling import GrpcCeiling
-from noop import VECTOR, Noop, documents
-from peers.mosec_peer import MosecPeer
+from http_client import ask
+from noop import Noop, documents
+from peers.server import Server
 from processes import cpu_s
 from report import Row, raw
 from series import Series, Work, interleaved
 from sizes import Sizes
+from vector import VECTOR
 
 SIZE = 32
 BUNDLE = 16
 WINDOW = 64
+PEER_CONNECTIONS = 4
 
 
 class Bench:
     """What is measured, running, and how each thing is measured once."""
 
-    def __init__(self, sizes: Sizes, flow: Flow, stack: contextlib.ExitStack, peer: MosecPeer | None) -> None:
+    def __init__(self, sizes: Sizes, flow: Flow, stack: contextlib.ExitStack, peer: Server | None) -> None:
         self._sizes = sizes
         self._flow = flow
         self._peer = peer
@@ -64,8 +67,10 @@ class Bench:
         }
         peer = self._peer
         if peer is not None:
-            works["mosec"] = lambda: peer.bulk(sizes.grpc_documents, SIZE)
-            works["single mosec"] = lambda: _quantiles(peer.round_trips_s(sizes.posts))
+            works["mosec"] = lambda: self._bulk(peer)
+            works["single mosec"] = lambda: _quantiles(
+                list(ask(peer.port, [[self._documents[0].text]] * sizes.posts, 1, "msgpack").times_s)
+            )
         return works
 
     def _stream(
@@ -99,6 +104,12 @@ class Bench:
         count = self._sizes.grpc_documents // SIZE
         return {"docs_per_s": SIZE * self.grpc_ceiling.requests_per_s(bundle=bundle, window=WINDOW, count=count)}
 
+    def _bulk(self, peer: Server) -> dict[str, float]:
+        count = self._sizes.grpc_documents
+        before = peer.cpu_s()
+        got = ask(peer.port, [self._documents[:SIZE].texts] * (count // SIZE), PEER_CONNECTIONS, "msgpack")
+        return got.rates() | {"server_us": (peer.cpu_s() - before) / count * 1e6}
+
     def _single_posts(self, name: str) -> dict[str, float]:
         client, one = self._clients[name], self._documents[0]
         times = []
@@ -114,7 +125,7 @@ def _quantiles(times_s: list[float]) -> dict[str, float]:
     return {"p50_ms": float(p50), "p99_ms": float(p99)}
 
 
-def measure(sizes: Sizes, tell: Callable[[str], None], peer: MosecPeer | None = None) -> Iterator[Row]:
+def measure(sizes: Sizes, tell: Callable[[str], None], peer: Server | None = None) -> Iterator[Row]:
     with contextlib.ExitStack() as stack:
         flow = stack.enter_context(Flow().add(uses=Noop))
         bench = Bench(sizes, flow, stack, peer)

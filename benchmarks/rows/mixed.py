@@ -1,22 +1,23 @@
 """Rows: 64 clients with one document each, of very different lengths; and what grouping requests by length gives.
 
-The loops of the bare library run right before and after each run of a Flow, in a process of their own.
+The loops of the bare library run right before and after each run, in a process of their own.
 """
 
 import contextlib
 import json
 import tempfile
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from beside import Beside, of_flow, of_peer, start_peers
 from clients import drive
 from dure import Flow
 from mixed_texts import mixed
 from padded_encoder import PaddedEncoder
-from processes import Program, cpu_s
+from peers.environment import Environment
+from processes import Program
 from report import Row, raw
 from rows.encoder import OWN, flow_of, model_folder, same_threads
 from series import Series, interleaved
@@ -24,16 +25,16 @@ from sizes import Sizes
 
 CLIENTS = 64
 WORDS = 5, 120
+JOB = f"{CLIENTS} clients, one document each, {WORDS[0]} to {WORDS[1]} words"
 LONG_WORDS = 6, 400
 BY_LENGTH = {"max_batch_size": CLIENTS, "cost": "tokens", "max_padding": 0.1}
 IN_ORDER = {"max_batch_size": CLIENTS}
 
 
-def measure(sizes: Sizes, tell: Callable[[str], None]) -> Iterator[Row]:
+def measure(sizes: Sizes, tell: Callable[[str], None], peers: Environment | None) -> Iterator[Row]:
     """64 clients against the bare library over all texts at once."""
     model = model_folder()
     texts = mixed(sizes.mixed_documents, *WORDS)
-    found: defaultdict[str, list[float]] = defaultdict(list)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
@@ -41,39 +42,44 @@ def measure(sizes: Sizes, tell: Callable[[str], None]) -> Iterator[Row]:
             Program("bare_encoder.py", str(model), "cpu", str(folder / "texts.json"), env=same_threads())
         )
         bare.answer()
+        beside = Beside(bare, texts, {64: len(texts), 8: len(texts)})
+        tell("loads the models")
         flow = stack.enter_context(flow_of(OWN, {}, model))
-
-        def loops() -> dict[int, dict[str, Any]]:
-            return {size: bare.ask({"size": len(texts), "count": len(texts), "batch": size}) for size in (64, 8)}
-
+        servers, skipped = start_peers(stack, peers, str(model), same_threads())
+        contenders = {"dure": of_flow(flow, lambda: drive(flow.port, texts, CLIENTS))}
+        contenders |= {name: of_peer(server, texts, 1, CLIENTS) for name, server in servers.items()}
         drive(flow.port, texts[:CLIENTS], CLIENTS)
-        before = loops()
-        for number in range(sizes.rounds):
-            cpu_before, pids = 0.0, flow.pids().values()
-            cpu_before = cpu_s(pids)
-            got = drive(flow.port, texts, CLIENTS)
-            used_s = cpu_s(pids) - cpu_before
-            after = loops()
-            for size in (64, 8):
-                bare_s = (before[size]["seconds"] + after[size]["seconds"]) / 2
-                bare_cpu_s = (before[size]["cpu_s"] + after[size]["cpu_s"]) / 2
-                found[f"ratio {size}"].append(got["docs_per_s"] * bare_s / len(texts))
-                found[f"cpu ratio {size}"].append(bare_cpu_s / used_s)
-            for unit, value in got.items():
-                found[unit].append(value)
-            before = after
-            tell(f"round {number + 1} of {sizes.rounds}: {found['ratio 64'][-1]:.2f} x encode(all, 64)")
-    series = {name: Series.of(values) for name, values in found.items()}
-    first, second = series["ratio 64"], series["ratio 8"]
-    yield Row(
-        f"{CLIENTS} clients, one document each, {WORDS[0]} to {WORDS[1]} words, SentenceEncoder",
-        f"{first.text(2)} x encode(all, batch_size=64), {second.text(2)} x encode(all, batch_size=8);"
-        f" by CPU time {series['cpu ratio 64'].text(2)} and {series['cpu ratio 8'].text(2)};"
-        f" {series['docs_per_s'].text(1)} docs/s, p50 {series['p50_ms'].text()} ms, p99 {series['p99_ms'].text()} ms",
-        ">= 1.05 x and >= 0.90 x",
-        first.median >= 1.05 and second.median >= 0.9,
-        raw(series),
-    )
+        for name, contender in contenders.items():
+            beside.check(name, contender)
+        found = beside.measure(sizes.rounds, contenders, tell)
+    yield from _rows(found, list(servers))
+    for name, why in skipped.items():
+        yield Row(f"{JOB}: {name}", f"skipped: {why}")
+
+
+def _rows(found: Mapping[str, Series], peers: list[str]) -> Iterator[Row]:
+    for name in ("dure", *peers):
+        first, second = found[f"{name}.ratio 64"], found[f"{name}.ratio 8"]
+        own = name == "dure"
+        yield Row(
+            f"{JOB}: {'SentenceEncoder' if own else f'{name} with batching'}",
+            f"{first.text(2)} x encode(all, batch_size=64), {second.text(2)} x encode(all, batch_size=8);"
+            f" by CPU time {found[f'{name}.cpu ratio 64'].text(2)} and {found[f'{name}.cpu ratio 8'].text(2)};"
+            f" {found[f'{name}.docs_per_s'].text(1)} docs/s, p50 {found[f'{name}.p50_ms'].text()} ms,"
+            f" p99 {found[f'{name}.p99_ms'].text()} ms",
+            ">= 1.05 x and >= 0.90 x" if own else "",
+            first.median >= 1.05 and second.median >= 0.9 if own else None,
+            raw({key: one for key, one in found.items() if key.startswith(f"{name}.")}),
+        )
+    if peers:
+        best = min(peers, key=lambda name: found[f"{name}.p99_ms"].median)
+        p99 = found["dure.p99_ms"].over(found[f"{best}.p99_ms"])
+        yield Row(
+            f"{JOB}: dure's p99 over that of the best peer, {best}",
+            f"{p99.text(2)} x; docs/s {found['dure.docs_per_s'].over(found[f'{best}.docs_per_s']).text(2)} x",
+            "<= 1.00 x",
+            p99.median <= 1.0,
+        )
 
 
 def by_length(sizes: Sizes, tell: Callable[[str], None]) -> Iterator[Row]:

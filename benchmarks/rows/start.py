@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import machine
-from peers.mosec_peer import MosecPeer
+from peers.server import Server
 from processes import Program, memory_mb
 from report import Row, raw
 from series import interleaved
@@ -24,7 +24,7 @@ print(len({d.name.lower() for d in m.distributions()} - {"pip", "setuptools", "d
 """
 
 
-def ready(sizes: Sizes, tell: Callable[[str], None], peer: Callable[[], MosecPeer] | None) -> Iterator[Row]:
+def ready(sizes: Sizes, tell: Callable[[str], None], peer: Callable[[], Server] | None) -> Iterator[Row]:
     works = {"dure": _start_flow}
     if peer is not None:
         works["mosec"] = lambda: _start_mosec(peer)
@@ -73,7 +73,7 @@ def _start_flow() -> dict[str, float]:
 _PARTS = ("parent", "gateway", "worker")
 
 
-def _start_mosec(peer: Callable[[], MosecPeer]) -> dict[str, float]:
+def _start_mosec(peer: Callable[[], Server]) -> dict[str, float]:
     with peer() as mosec:
         rss, pss = mosec.memory_mb()
         return {"process_s": mosec.answered_s, "rss_mb": rss, "pss_mb": pss}
