@@ -23,7 +23,20 @@ JSON = "json"
 EMBEDDINGS, EMBEDDINGS_BASE64 = "embeddings", "embeddings-base64"
 """An array of texts, answered with embeddings alone: `embeddings_form.py`."""
 
+OIP = "oip"
+"""Tensors of the Open Inference Protocol: `oip_form.py`. What is wanted of the answer follows in the form's name."""
+
 _READ_AS_JSON = frozenset((JSON, EMBEDDINGS, EMBEDDINGS_BASE64))
+
+
+def between(form: str) -> str:
+    """Return the form in which an Executor answers the next one, where the last is to answer in `form`.
+
+    Some forms hold a part of the documents only. Who reads `form` reads this one too.
+    """
+    if form in (EMBEDDINGS, EMBEDDINGS_BASE64):
+        return JSON
+    return OIP if form.startswith(OIP) else form
 
 
 def decode_form(form: str, payload: bytes | bytearray | memoryview) -> "DocumentArray":
@@ -44,6 +57,10 @@ def decode_form(form: str, payload: bytes | bytearray | memoryview) -> "Document
         from dure.document import json_form
 
         return json_form.decode(payload)
+    if form.startswith(OIP):
+        from dure.document import oip_form
+
+        return oip_form.decode(payload)
     raise DecodeError(f"unknown form of documents {form!r}")
 
 
@@ -65,6 +82,10 @@ def encode_form(form: str, documents: "DocumentArray") -> "Buffers":
         from dure.document import embeddings_form
 
         return [embeddings_form.encode(documents, as_base64=form == EMBEDDINGS_BASE64)]
+    if form.startswith(OIP):
+        from dure.document import oip_form
+
+        return oip_form.encode(form, documents)
     from dure.document import codec
 
     return codec.encode(documents)
@@ -88,4 +109,8 @@ def text_sizes(form: str, payload: bytes | bytearray | memoryview) -> list[int]:
         from dure.document import json_form
 
         return json_form.text_sizes(payload)
+    if form.startswith(OIP):
+        from dure.document import oip_form
+
+        return oip_form.text_sizes(payload)
     raise DecodeError(f"unknown form of documents {form!r}")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
+from dure.document.forms import between
 from dure.errors import DeadlineExceeded, DureError, EndpointNotFound
 from dure.executor.endpoints import DEFAULT
 from dure.gateway.assignment import Node
@@ -280,10 +281,11 @@ class Walk:
 
     def _send(self, name: str, endpoint: str, rows: int, payloads: list[Payload], stream: bool) -> None:
         request = self._request
+        last = endpoint == JOIN or self._route.leaves == [name]
         job = Job(
             endpoint=endpoint,
             parameters=request.parameters,
-            form=request.form,
+            form=request.form if last else between(request.form),
             rows=rows,
             payloads=payloads,
             stream=stream,
