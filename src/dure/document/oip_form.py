@@ -74,8 +74,11 @@ def decode(payload: Piece) -> DocumentArray:
     """
     if not is_packed(payload):
         return codec.decode(payload)
-    rows, tensors = unpack(payload)
-    return DocumentArray.from_columns(rows, {tensor.name: _column(tensor, data) for tensor, data in tensors})
+    inputs, pieces = unpack(payload)
+    rows = inputs.rows
+    columns = {tensor.name: _column(tensor, data) for tensor, data in zip(inputs.tensors, pieces, strict=True)}
+    columns.setdefault("id", [f"{inputs.ids}{i:08x}" for i in range(rows)])
+    return DocumentArray.from_columns(rows, columns)
 
 
 def text_sizes(payload: Piece) -> list[int]:
@@ -87,11 +90,11 @@ def text_sizes(payload: Piece) -> list[int]:
     """
     if not is_packed(payload):
         return codec.text_sizes(payload)
-    rows, tensors = unpack(payload)
-    for tensor, data in tensors:
+    inputs, pieces = unpack(payload)
+    for tensor, data in zip(inputs.tensors, pieces, strict=True):
         if tensor.name == "text":
             return [len(element) for element in _elements(tensor, data)]
-    return [0] * rows
+    return [0] * inputs.rows
 
 
 # -- inputs --------------------------------------------------------------------------------------------------------

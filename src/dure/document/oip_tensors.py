@@ -6,8 +6,9 @@ Knows names, types, shapes and sizes, so that what does not fit is refused befor
 numpy nor documents.
 """
 
+import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -60,7 +61,31 @@ class Tensor(msgspec.Struct, array_like=True, frozen=True):
     datatype: str
     shape: Annotated[list[Axis], Meta(min_length=1, max_length=_MAX_AXES)]
     coding: Literal["raw", "json", "typed"]
-    nbytes: int
+    nbytes: Axis
+
+
+class Inputs(msgspec.Struct, array_like=True, frozen=True):
+    """All inputs of a request. Documents without ids get `ids` and a number: the same ones in every branch of a Flow."""
+
+    ids: str
+    tensors: Annotated[list[Tensor], Meta(min_length=1)]
+
+    @property
+    def rows(self) -> int:
+        """The number of documents: the first axis of every tensor.
+
+        Raises:
+            DecodeError: More documents than there are bytes.
+            ValidationError: It is not the same for all.
+        """
+        rows = {tensor.name: tensor.shape[0] for tensor in self.tensors}
+        if len(set(rows.values())) != 1:
+            raise ValidationError(f"the first axis of all inputs must be as long, the number of documents: {rows}")
+        count = next(iter(rows.values()))
+        size = sum([tensor.nbytes for tensor in self.tensors])
+        if count > size:  # else nothing would bound it: every other axis may be 0
+            raise DecodeError(f"{count:,} documents do not fit into {size:,} bytes")
+        return count
 
 
 class Rendering(msgspec.Struct, array_like=True, frozen=True):
@@ -79,7 +104,7 @@ class Rendering(msgspec.Struct, array_like=True, frozen=True):
         return any(binary for _, binary in self.outputs) if self.outputs else self.binary
 
 
-_heads = msgspec.msgpack.Decoder(list[Tensor])
+_inputs = msgspec.msgpack.Decoder(Inputs)
 _renderings = msgspec.json.Decoder(Rendering)
 
 
@@ -162,38 +187,21 @@ def check(tensor: Tensor) -> None:
 _ALL = (*ITEM_BYTES, BYTES)
 
 
-def rows_of(tensors: Iterable[Tensor]) -> int:
-    """Return the number of documents: the first axis, which is the same for all.
-
-    Raises:
-        DecodeError: More documents than there are bytes.
-        ValidationError: It is not the same for all.
-    """
-    rows = {tensor.name: tensor.shape[0] for tensor in tensors}
-    if len(set(rows.values())) != 1:
-        raise ValidationError(f"the first axis of all inputs must be as long, the number of documents: {rows}")
-    count = next(iter(rows.values()))
-    size = sum([tensor.nbytes for tensor in tensors])
-    if count > size:  # else nothing would bound it: every other axis may be 0
-        raise DecodeError(f"{count:,} documents do not fit into {size:,} bytes")
-    return count
-
-
 def pack(tensors: Sequence[tuple[Tensor, Piece]]) -> tuple[bytes, int]:
-    """Return the payload of some checked tensors, and the number of documents.
+    """Return the payload of some tensors, and the number of documents.
 
     Raises:
-        DecodeError: As `check` and `rows_of`.
+        DecodeError: As `check` and `Inputs.rows`.
         ValidationError: As these.
     """
     for tensor, _ in tensors:
         check(tensor)
-    rows = rows_of([tensor for tensor, _ in tensors])
-    heads = msgspec.msgpack.encode([tensor for tensor, _ in tensors])
+    inputs = Inputs(os.urandom(10).hex(), [tensor for tensor, _ in tensors])
+    heads = msgspec.msgpack.encode(inputs)
     parts: list[Piece] = [_START.pack(_MAGIC, len(heads)), heads, _PADDING[-len(heads) % 8]]
     for tensor, piece in tensors:
         parts += [piece, _PADDING[-tensor.nbytes % 8]]
-    return b"".join(parts), rows
+    return b"".join(parts), inputs.rows
 
 
 def is_packed(payload: Piece) -> bool:
@@ -201,30 +209,30 @@ def is_packed(payload: Piece) -> bool:
     return bytes(payload[:4]) == _MAGIC
 
 
-def unpack(payload: Piece) -> tuple[int, list[tuple[Tensor, memoryview]]]:
-    """Return the number of documents, and the tensors: checked, and each with its bytes.
+def unpack(payload: Piece) -> tuple[Inputs, list[memoryview]]:
+    """Return the tensors, checked, and the bytes of each.
 
     Raises:
         DecodeError: Not such a payload, or one with wrong lengths.
-        ValidationError: As `check`.
+        ValidationError: As `check` and `Inputs.rows`.
     """
     view = memoryview(payload)
     try:
         magic, size = _START.unpack_from(view)
-        tensors = _heads.decode(view[_START.size : _START.size + size])
+        inputs = _inputs.decode(view[_START.size : _START.size + size])
     except (struct.error, msgspec.DecodeError, UnicodeError) as error:
         raise DecodeError(f"the payload's tensors cannot be read: {error}") from error
-    if magic != _MAGIC or not tensors or not all(tensor.name in COLUMN_TYPES for tensor in tensors):
+    if magic != _MAGIC or not all(tensor.name in COLUMN_TYPES for tensor in inputs.tensors):
         raise DecodeError("the payload does not hold tensors")
     at = _START.size + size + -size % 8
-    found: list[tuple[Tensor, memoryview]] = []
-    for tensor in tensors:
+    pieces: list[memoryview] = []
+    for tensor in inputs.tensors:
         check(tensor)
-        found.append((tensor, view[at : at + tensor.nbytes]))
+        pieces.append(view[at : at + tensor.nbytes])
         at += tensor.nbytes + -tensor.nbytes % 8
     if at != len(view):
         raise DecodeError(f"the payload has {len(view):,} bytes where it describes {at:,}")
-    return rows_of(tensors), found
+    return inputs, pieces
 
 
 class Output(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -6,8 +6,13 @@ Numbers only, cheap to write on every request. How they are shown is `metrics_pa
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from time import monotonic
+from typing import TypeVar
 
-from dure.errors import Cancelled, DeadlineExceeded, DureError, OverloadError
+from msgspec import Struct
+
+from dure.errors import Cancelled, DeadlineExceeded, DureError, EndpointNotFound, OverloadError
+from dure.executor.endpoints import DEFAULT
 from dure.gateway.job import Job
 from dure.transport.messages import Spent
 
@@ -20,6 +25,43 @@ SHARES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75)
 
 STAGES = ("queue", "wait", "decode", "compute", "encode")
 """Of a request at an Executor, one after the other: their sums add up to the whole."""
+
+
+C = TypeVar("C")
+
+_MAX_EXACT_ROWS = 256
+_MAX_ENDPOINTS = 1024  # a default method answers any name a client thinks of
+
+
+class EndpointRequests(Struct):
+    """What became of the requests to one endpoint. `last_at` is a moment of the monotonic clock."""
+
+    num_answered: int = 0
+    answered_s: float = 0.0
+    rows_answered: int = 0
+    num_failed: int = 0
+    failed_s: float = 0.0
+    last_at: float = 0.0
+
+
+class Batches(Struct):
+    """Batches of one size: how many, how many requests were in them, and what their stages took, in seconds."""
+
+    num: int = 0
+    num_requests: int = 0
+    decode_s: float = 0.0
+    compute_s: float = 0.0
+    encode_s: float = 0.0
+
+
+class EndpointCalls(Struct):
+    """What calls of one endpoint's method took. `queue_s` is what all requests waited, in the gateway and after.
+
+    `batches`: number of documents -> batches of that size; above 256 documents it is rounded up to a power of two.
+    """
+
+    queue_s: float = 0.0
+    batches: dict[int, Batches] = {}
 
 
 class Histogram:
@@ -46,11 +88,23 @@ class RequestFigures:
     def __init__(self) -> None:
         self.seconds = Histogram()
         self.outcomes: Counter[str] = Counter()
+        self.endpoints: dict[str, EndpointRequests] = {}
 
-    def finished(self, error: DureError | None, seconds: float) -> None:
-        """Count a request that is answered, or failed with `error`, after some time."""
+    def finished(self, error: DureError | None, seconds: float, endpoint: str = "", rows: int = 0) -> None:
+        """Count a request for some documents that is answered, or failed with `error`, after some time."""
         self.outcomes[outcome_of(error)] += 1
         self.seconds.observe(seconds)
+        if isinstance(error, EndpointNotFound):
+            return
+        counts = self.endpoints.get(endpoint) or _bounded(self.endpoints, endpoint, EndpointRequests)
+        counts.last_at = monotonic()
+        if error is None:
+            counts.num_answered += 1
+            counts.answered_s += seconds
+            counts.rows_answered += rows
+        else:
+            counts.num_failed += 1
+            counts.failed_s += seconds
 
     def cancelled(self) -> None:
         """Count a request whose caller is gone or wants it no more."""
@@ -71,6 +125,7 @@ class ExecutorFigures:
         self.num_calls = 0
         self.num_cached = 0
         self.busy_s: defaultdict[int, float] = defaultdict(float)
+        self.endpoints: dict[str, EndpointCalls] = {}
 
     def refuse(self, error: DureError) -> None:
         """Count a request that was not queued."""
@@ -79,10 +134,14 @@ class ExecutorFigures:
     def served(self, replica: int, jobs: list[Job], spent: Spent, wait_s: float) -> None:
         """Count a batch that a replica has answered; `wait_s` is what it waited in the worker and on the way."""
         stages, count = self.stages, len(jobs)
+        endpoint = jobs[0].endpoint
+        calls = self.endpoints.get(endpoint) or _bounded(self.endpoints, endpoint, EndpointCalls)
         queue = stages["queue"]
         rows, cost, longest = 0, 0.0, 0.0
         for job in jobs:
-            queue.observe(job.sent_at - job.arrived_at)
+            queue_s = job.sent_at - job.arrived_at
+            queue.observe(queue_s)
+            calls.queue_s += queue_s + wait_s
             rows += job.rows
             cost += job.cost
             longest = max(longest, job.longest)
@@ -100,6 +159,12 @@ class ExecutorFigures:
         self.num_calls += spent.num_calls
         self.num_cached += spent.num_cached
         self.busy_s[replica] += spent.compute_s
+        batches = calls.batches.setdefault(_size(rows), Batches())
+        batches.num += 1
+        batches.num_requests += count
+        batches.decode_s += spent.decode_s
+        batches.compute_s += spent.compute_s
+        batches.encode_s += spent.encode_s
 
 
 def outcome_of(error: DureError | None) -> str:
@@ -108,3 +173,11 @@ def outcome_of(error: DureError | None) -> str:
         return "answered"
     kinds = {DeadlineExceeded: "expired", OverloadError: "refused", Cancelled: "cancelled"}
     return next((word for kind, word in kinds.items() if isinstance(error, kind)), "failed")
+
+
+def _size(rows: int) -> int:
+    return rows if rows <= _MAX_EXACT_ROWS else 1 << (rows - 1).bit_length()
+
+
+def _bounded(found: dict[str, C], endpoint: str, kind: type[C]) -> C:
+    return found.setdefault(endpoint if len(found) < _MAX_ENDPOINTS else DEFAULT, kind())

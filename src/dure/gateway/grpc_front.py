@@ -9,21 +9,20 @@ from collections.abc import AsyncIterator
 from typing import Any, TypeAlias
 
 import grpc
-import msgspec
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from dure.document import dure_pb2 as pb
-from dure.errors import DureError, RequestError, StartFailed, to_wire
+from dure.errors import DureError, StartFailed
 from dure.gateway.envelopes import reply_of, request_of, submit_envelope
-from dure.gateway.router import Handle, Outcome, Router
+from dure.gateway.grpc_call import abort, outcome_of
+from dure.gateway.router import Router
 from dure.gateway.session import Session
 from dure.spec import GatewaySpec
 from dure.transport.address import written
 from dure.transport.messages import LIMIT_KEY
 
 SERVICE = "dure.v1.Flow"
-_MAX_FIELD_BYTES = 1000  # of an error in a status, which travels as HTTP/2 headers: clients accept 8 KiB of them
 _MORE_BYTES = 4 * 2**20  # what a message may hold beside the largest request, which is refused by itself
 
 
@@ -91,27 +90,10 @@ class GrpcFront:
         await self._server.stop(grace_s)
 
     async def _post(self, envelope: pb.RequestEnvelope, context: Any) -> pb.ReplyEnvelope:
-        done: asyncio.Future[Outcome | DureError] = asyncio.get_running_loop().create_future()
-        walk: Handle | None = None
         try:
-            request = request_of(envelope, self._spec.max_request_bytes)
-            request.on_done = done.set_result
-            remaining_s = context.time_remaining()
-            if remaining_s is not None:  # gRPC's own deadline
-                request.timeout_s = min(remaining_s, request.timeout_s or remaining_s)
-            walk = self._router.submit(request)
-            outcome = await done
-        except RequestError as error:
-            outcome = error
-        except asyncio.CancelledError:
-            if walk is not None:
-                walk.withdraw()
-                self._router.figures.cancelled()
-            raise
-        if isinstance(outcome, DureError):
-            fields = {name: _shortened(value) for name, value in to_wire(outcome).items()}
-            metadata = (("dure-error-bin", msgspec.json.encode(fields)),)
-            await context.abort(grpc.StatusCode[outcome.grpc_status], fields["message"], metadata)
+            outcome = await outcome_of(self._router, request_of(envelope, self._spec.max_request_bytes), context)
+        except DureError as error:
+            await abort(context, error)
         return reply_of(envelope.id, outcome, explain=envelope.explain)
 
     async def _stream(self, requests: AsyncIterator[pb.RequestsEnvelope], context: Any) -> None:
@@ -137,11 +119,3 @@ class GrpcFront:
                 await session.room()
         finally:
             session.finish()
-
-
-def _shortened(value: Any) -> Any:
-    data = value.encode() if isinstance(value, str) else b""
-    if len(data) <= _MAX_FIELD_BYTES:
-        return value
-    head, tail = data[: _MAX_FIELD_BYTES // 4], data[-_MAX_FIELD_BYTES * 3 // 4 :]
-    return f"{head.decode(errors='ignore')} … {tail.decode(errors='ignore')}"

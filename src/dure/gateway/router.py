@@ -66,7 +66,8 @@ class Request(Struct, eq=False):
     def finish(self, outcome: Outcome | DureError) -> None:
         """Count what became of it, and tell it."""
         if self.figures is not None:
-            self.figures.finished(outcome if isinstance(outcome, DureError) else None, monotonic() - self.read_at)
+            error = outcome if isinstance(outcome, DureError) else None
+            self.figures.finished(error, monotonic() - self.read_at, self.endpoint, self.rows)
         self.on_done(outcome)
 
 
