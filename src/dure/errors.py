@@ -7,6 +7,7 @@ process, `from_wire` where it arrives, so the caller catches the class that was 
     ├─ RequestError 400              the caller can fix it
     │  ├─ DecodeError 400            bytes that are not what they claim to be
     │  ├─ ValidationError 422        well-formed, but not acceptable
+    │  │  └─ ParametersError 422     parameters that are not of the type that the method names
     │  ├─ EndpointNotFound 404
     │  └─ TooLarge 413
     ├─ AccessError 403
@@ -68,6 +69,12 @@ class ValidationError(RequestError):
 
     code = "validation"
     http_status = 422
+
+
+class ParametersError(ValidationError):
+    """Parameters are not of the type that the method names for them."""
+
+    code = "parameters"
 
 
 class EndpointNotFound(RequestError):

@@ -144,8 +144,7 @@ class Dispatcher:
         job.arrived_at = now = monotonic()
         error = self._failure or self._refusal(job, now)
         if error is not None:
-            self.figures.refuse(error)
-            job.finish(error)
+            self._refuse(job, error)
             return
         self._queue.append(job)
         self._pump()
@@ -172,15 +171,13 @@ class Dispatcher:
         if now >= job.deadline:
             return DeadlineExceeded(f"the deadline of this request had passed when it came to {self.name}")
         if len(self._queue) >= self._node.max_queue_size:
-            wait_s = _clamped(self._estimated_wait_s())
-            return QueueFull(
-                f"{len(self._queue):,} requests wait for {self.name} (max_queue_size={self._node.max_queue_size:,});"
-                f" try again in {wait_s:.1f} s",
-                retry_after_s=wait_s,
-            )
+            last = self._queue.displaced_by(job)
+            if last is None:
+                return self._full()
+            self._refuse(last, self._full())  # so that who sends much leaves room for who sends little
         if job.deadline < inf:
             # A replica with nothing to do is never spared: how fast it is now is only known when it is asked.
-            wait_s = self._estimated_wait_s()
+            wait_s = self._estimated_wait_s(self._queue.share_before(job))
             late_s = now + wait_s + self.pace.expected_s(job.rows) - job.deadline
             if wait_s > 0 and late_s > 0:
                 return QueueFull(
@@ -190,16 +187,29 @@ class Dispatcher:
                 )
         return None
 
-    def _estimated_wait_s(self) -> float:
+    def _full(self) -> QueueFull:
+        wait_s = _clamped(self._estimated_wait_s())
+        return QueueFull(
+            f"{len(self._queue):,} requests wait for {self.name} (max_queue_size={self._node.max_queue_size:,});"
+            f" try again in {wait_s:.1f} s",
+            retry_after_s=wait_s,
+        )
+
+    def _refuse(self, job: Job, error: DureError) -> None:
+        self.figures.refuse(error)
+        job.finish(error)
+
+    def _estimated_wait_s(self, share: float = 1.0) -> float:
         """Return after how long a replica would begin with a new request; 0 while nobody knows.
 
-        What waits is taken to be merged into batches as large as they may be.
+        What waits, or that share of it, is taken to be merged into batches as large as they may be.
         """
         work_s = sum([replica.work_s() for replica in self._replicas])
         if self._queue:
             largest = self._policy(next(iter(self._queue))).max_batch_size
-            calls = min(len(self._queue), ceil(self._queue.rows / largest))
-            work_s += self.pace.expected_s(self._queue.rows, calls)
+            rows = round(self._queue.rows * share)
+            calls = min(len(self._queue), ceil(rows / largest))
+            work_s += self.pace.expected_s(rows, calls)
         return work_s / sum([1 / replica.slowness for replica in self._replicas]) if work_s else 0.0
 
     def _policy(self, job: Job) -> BatchSpec:

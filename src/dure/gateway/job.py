@@ -48,7 +48,8 @@ class Job(Struct, eq=False):
     worker that has it, if that one would listen.
 
     Moments are those of one monotonic clock, in seconds. `cost` is that of all its documents, `longest` that of the
-    dearest, in the unit of the Executor's `BatchSpec`; the dispatcher fills them in, and `arrived_at`.
+    dearest, in the unit of the Executor's `BatchSpec`; the dispatcher fills them in, and `arrived_at`. `turn` is when
+    it is served beside those of other clients; the queue fills it in.
     """
 
     endpoint: str
@@ -61,6 +62,9 @@ class Job(Struct, eq=False):
     on_done: OnDone
     priority: int = 0
     deadline: float = inf
+    client: str = ""
+    weight: float = 1.0
+    turn: float = 0.0
     arrived_at: float = 0.0
     sent_at: float = 0.0
     cost: float = 0.0

@@ -1,34 +1,25 @@
 """Waiting requests of one priority, in which clients take turns.
 
-Each client's requests stand in the order they came. Between clients it goes by documents: who has sent many waits behind
-who has sent few, in the measure of their weights. Pure: no clock, no IO.
+Each client's requests stand in the order they came. Between clients it goes by documents: who has sent many waits
+behind who has sent few, in the measure of their weights. Pure: no clock, no IO.
 
 Source: P. Goyal, H. Vin, H. Cheng, "Start-time fair queueing", 1996.
 """
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from typing import TYPE_CHECKING
 
 from dure.gateway.job import Job
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 _MAX_CLIENTS = 4096
-"""Of which it is kept where their next requests begin; above that, those that are not ahead of the others are let go."""
-
-
-def _turn(job: Job) -> float:
-    return job.turn
+"""Of which it is kept where their next requests begin; above that, those that are ahead of nobody are let go."""
 
 
 class Lane(deque[Job]):
     """Requests by their turns.
 
-    A request's turn is the amount of work, in documents for a client of weight 1, after which it would begin if all
-    clients were served side by side. It does not change while the request waits. With one client it is the order in
-    which they came.
+    A request's turn is the work, in documents for a client of weight 1, after which it would begin if all clients were
+    served side by side. It does not change while the request waits. With one client it is the order in which they came.
     """
 
     def __init__(self) -> None:
@@ -36,17 +27,18 @@ class Lane(deque[Job]):
         self._now = 0.0
         self._ends: dict[str, float] = {}
 
+    def turn_of(self, client: str) -> float:
+        """Return the turn that a new request of a client would get."""
+        return max(self._ends.get(client, 0.0), self._now)
+
     def add(self, job: Job) -> None:
         """Put a request where its client's turn is."""
-        start = self._ends.get(job.client, 0.0)
-        if start < self._now:
-            start = self._now
-        job.turn = start
-        self._ends[job.client] = start + (job.rows or 1) / job.weight
-        if not self or self[-1].turn <= start:
+        job.turn = turn = self.turn_of(job.client)
+        self._ends[job.client] = turn + (job.rows or 1) / job.weight
+        if not self or self[-1].turn <= turn:
             self.append(job)
         else:
-            self.insert(bisect_right(self, start, key=_turn), job)
+            self.insert(bisect_right(self, turn, key=_turn), job)
         if len(self._ends) > _MAX_CLIENTS:
             self._ends = {client: end for client, end in self._ends.items() if end > self._now}
 
@@ -57,22 +49,18 @@ class Lane(deque[Job]):
         else:
             self.insert(bisect_left(self, job.turn, key=_turn), job)
 
-    def served(self, job: Job) -> None:
-        """It was this request's turn."""
-        self._now = max(self._now, job.turn)
+    def took(self, first: Job | None = None) -> None:
+        """Requests were taken out; it was the turn of `first`, if that was one of them."""
+        if first is not None and first.turn > self._now:
+            self._now = first.turn
         if not self:
-            self._ends.clear()  # nobody waits, so nobody is owed anything
+            self._ends.clear()  # nobody waits, so nobody is ahead of anybody
 
-    def rows_before(self, client: str, rows: int, weight: float) -> int:
-        """Return how many of the waiting documents come before a new request of a client."""
-        if len(self._ends) < 2:
-            return sum(job.rows for job in self)
-        waiting: dict[str, tuple[float, int]] = {}
-        for job in self:
-            _, before = waiting.get(job.client, (1.0, 0))
-            waiting[job.client] = (job.weight, before + job.rows)
-        own = (waiting.get(client, (1.0, 0))[1] + rows) / weight
-        return int(sum(min(count, own * share) for share, count in waiting.values()))
+    def num_behind(self, client: str) -> int:
+        """Return how many requests a new one of a client would stand before."""
+        turn = self.turn_of(client)
+        return 0 if not self or self[-1].turn <= turn else len(self) - bisect_right(self, turn, key=_turn)
 
 
-def heaviest(jobs: "Callable[[], None]") -> None: ...
+def _turn(job: Job) -> float:
+    return job.turn

@@ -13,6 +13,7 @@ from math import ceil
 from msgspec import Struct
 
 from dure.gateway.job import Job
+from dure.gateway.lane import Lane
 from dure.spec import BatchSpec
 
 _WINDOW = 1024
@@ -20,14 +21,14 @@ _WINDOW = 1024
 
 
 class Queue:
-    """Waiting requests: for each priority in the order they came.
+    """Waiting requests: for each priority in the order they came, clients taking turns.
 
     Attributes:
         rows: Number of documents in all of them.
     """
 
     def __init__(self, jobs: Iterable[Job] = ()) -> None:
-        self._lanes: dict[int, deque[Job]] = {0: deque()}
+        self._lanes: dict[int, Lane] = {0: Lane()}
         self._priorities = [0]  # the highest first
         self.rows = 0
         for job in jobs:
@@ -44,21 +45,36 @@ class Queue:
             yield from self._lanes[priority]
 
     def append(self, job: Job) -> None:
-        """Put a request behind the others of its priority."""
-        self._lane(job.priority).append(job)
+        """Put a request behind the others of its client and priority."""
+        self._lane(job.priority).add(job)
         self.rows += job.rows
 
     def put_back(self, jobs: list[Job]) -> None:
         """Put requests before the others of their priority, in their order."""
         for job in reversed(jobs):
-            self._lane(job.priority).appendleft(job)
+            self._lane(job.priority).put_back(job)
             self.rows += job.rows
+
+    def displaced_by(self, job: Job) -> Job | None:
+        """Take out the request whose turn comes last, if a new one's would come before; return it."""
+        lane = self._lane(job.priority)
+        if not lane.num_behind(job.client):
+            return None
+        last = lane.pop()
+        self.rows -= last.rows
+        return last
+
+    def share_before(self, job: Job) -> float:
+        """Return about what part of the waiting documents would be served before a new request."""
+        behind = self._lane(job.priority).num_behind(job.client)
+        return 1 - behind / len(self) if behind else 1.0
 
     def clear(self) -> list[Job]:
         """Take everything; return it."""
         jobs = list(self)
         for lane in self._lanes.values():
             lane.clear()
+            lane.took()
         self.rows = 0
         return jobs
 
@@ -101,11 +117,12 @@ class Queue:
                 self.rows -= sum(job.rows for job in lane if id(job) in chosen)
                 lane.clear()
                 lane.extend(rest)
+            lane.took(batch[0] if priority == batch[0].priority else None)
 
-    def _lane(self, priority: int) -> deque[Job]:
+    def _lane(self, priority: int) -> Lane:
         lane = self._lanes.get(priority)
         if lane is None:
-            lane = self._lanes[priority] = deque()
+            lane = self._lanes[priority] = Lane()
             insort(self._priorities, priority, key=lambda p: -p)
         return lane
 
