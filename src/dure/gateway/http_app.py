@@ -18,6 +18,7 @@ from dure.gateway.http_call import outcome_of, timeout_of
 from dure.gateway.http_events import EVENTS, Events
 from dure.gateway.http_exchange import Exchange, error_body, error_headers, to_json
 from dure.gateway.http_json import Body, NamedBody, answer_pieces, packed, parsed
+from dure.gateway.open_inference import OpenInference
 from dure.gateway.openai import OpenAi
 from dure.gateway.router import Request, Router
 from dure.gateway.websocket import WebSockets
@@ -51,7 +52,11 @@ class HttpApp:
             ("POST", "/post"): self._post_named,
             ("GET", "/openapi.json"): page.describe,
         }
-        self._families: dict[str, Route] = {"docs": page.serve, "v1": OpenAi(router, spec).serve}
+        self._families: dict[str, Route] = {
+            "docs": page.serve,
+            "v1": OpenAi(router, spec).serve,
+            "v2": OpenInference(router, spec).serve,
+        }
         """First segment of a path -> who answers everything below it."""
         self.sockets = WebSockets(router, spec)
         self.draining = False
