@@ -110,7 +110,16 @@ def _option(field: inspect.Field, text: str) -> Callable[[F], F]:
     if multiple:
         notes.append("[repeatable]")
     flag = f"--{field.name.replace('_', '-')}"
-    return click.option(flag, field.name, type=kind, multiple=multiple, default=None, help="  ".join(notes))
+    if kind is click.BOOL:
+        flag = f"{flag}/--no-{flag.removeprefix('--')}"
+    return click.option(
+        flag,
+        field.name,
+        type=None if kind is click.BOOL else kind,
+        multiple=multiple,
+        default=None,
+        help="  ".join(notes),
+    )
 
 
 def _plain(kind: inspect.Type) -> inspect.Type:
@@ -134,8 +143,10 @@ def _shell_type(kind: inspect.Type) -> "tuple[click.ParamType[Any], bool]":
             return _shell_type(_plain(item))[0], True
         case inspect.UnionType(types=members):
             # One value or several: a list says both. Numbers or words: whichever is written.
-            several = any(isinstance(member, inspect.ListType) for member in members)
-            return (click.STRING if several else NumberOrText()), several
+            for member in members:
+                if isinstance(member, inspect.ListType):
+                    return _shell_type(_plain(member.item_type))[0], True
+            return NumberOrText(), False
         case inspect.DictType() | inspect.StructType():
             texts = isinstance(kind, inspect.DictType) and isinstance(_plain(kind.value_type), inspect.StrType)
             return Pair(typed=not texts), True

@@ -214,6 +214,8 @@ class Document:
             raise ValidationError(f"{at} must be a text, not {value!r:.80}")
         if name in DICTS and not isinstance(value, dict):
             raise ValidationError(f"{at} must be an object, not {value!r:.80}")
+        if name in DICTS:
+            plain.check_depth(value, at)
         if name in ARRAYS:
             return tensors.from_plain(value, at, always_float32=name == "embedding")
         if name in NESTED:

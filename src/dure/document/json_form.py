@@ -1,6 +1,6 @@
 """Documents as a JSON array of objects, and back: for HTTP and WebSocket clients.
 
-The same words as `Document.to_dict`: an unset field is left out, a blob is base64. A document may be given as its text
+The same words as `Document.to_dict`: an unset field is left out, but never the id; a blob is base64. A document may be given as its text
 alone. Knows nothing of requests.
 """
 
@@ -84,7 +84,7 @@ def encode(documents: DocumentArray) -> bytes:
 def _plain_rows(documents: DocumentArray, depth: int) -> list[dict[str, Any]]:
     if depth > MAX_DEPTH:
         raise ValidationError(f"chunks or matches are nested more than {MAX_DEPTH} deep, or contain themselves")
-    rows: list[dict[str, Any]] = [{} for _ in range(len(documents))]
+    rows: list[dict[str, Any]] = [{"id": name} for name in documents.ids]
     for name, column in documents.columns().items():
         for row, value in zip(rows, _values(name, column, depth), strict=True):
             if value is not None:

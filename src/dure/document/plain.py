@@ -14,6 +14,9 @@ import numpy as np
 
 from dure.errors import ValidationError
 
+MAX_DEPTH = 100
+"""How deep lists and dicts may stand within each other in what is read as JSON."""
+
 _SCALARS = frozenset((NoneType, bool, int, float, str))
 
 
@@ -33,6 +36,21 @@ def check(value: Any, at: str) -> None:
         _check(value, at)
     except RecursionError as error:
         raise ValidationError(f"{at} is nested too deeply, or contains itself") from error
+
+
+def check_depth(value: Any, at: str) -> None:
+    """Refuse what is nested so deeply that not everybody could write it again.
+
+    Raises:
+        ValidationError: More than `MAX_DEPTH` lists and dicts within each other.
+    """
+    layer = [value]
+    for _ in range(MAX_DEPTH + 1):
+        inner = [one.values() if isinstance(one, dict) else one for one in layer]
+        layer = [one for many in inner for one in many if isinstance(one, dict | list)]
+        if not layer:
+            return
+    raise ValidationError(f"{at} is nested more than {MAX_DEPTH} deep")
 
 
 def check_each(rows: Iterable[dict[str, Any] | None], name: str) -> None:

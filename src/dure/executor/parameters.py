@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from dure.errors import SpecError, ValidationError
+from dure.errors import ParametersError, SpecError
 
 _ANYTHING = (dict, Any, inspect.Parameter.empty)
 
@@ -48,12 +48,12 @@ def checked(kind: Any, values: dict[str, Any]) -> Any:
     """Return values as that type.
 
     Raises:
-        ValidationError: They do not fit it; the message has the path.
+        ParametersError: They do not fit it; the message has the path.
     """
     try:
         return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
-        raise ValidationError(f"parameters: {error}") from error
+        raise ParametersError(f"parameters: {error}") from error
 
 
 def schema_of(kind: Any, name: str) -> dict[str, Any]:

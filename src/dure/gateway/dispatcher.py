@@ -210,7 +210,7 @@ class Dispatcher:
             rows = round(self._queue.rows * share)
             calls = min(len(self._queue), ceil(rows / largest))
             work_s += self.pace.expected_s(rows, calls)
-        return work_s / sum([1 / replica.slowness for replica in self._replicas]) if work_s else 0.0
+        return work_s / sum([1 / replica.slowness for replica in self._replicas]) if work_s and self._replicas else 0.0
 
     def _policy(self, job: Job) -> BatchSpec:
         info = self.endpoints.get(job.endpoint) or self.endpoints.get(DEFAULT)

@@ -48,7 +48,10 @@ def answer_pieces(outcome: Outcome, *, explain: bool) -> list[bytes]:
         results = {name: msgspec.msgpack.decode(data) for name, data in outcome.results.items()}
         pieces += [b',"results":', to_json(results)]
     if explain:
-        pieces += [b',"served":', to_json(outcome.served)]
+        pieces += [
+            b',"served":',
+            to_json({name: msgspec.structs.asdict(served) for name, served in outcome.served.items()}),
+        ]
     return [*pieces, b"}"]
 
 

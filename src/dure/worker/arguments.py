@@ -13,7 +13,7 @@ def arguments_of(endpoint: Endpoint, batch: Batch) -> dict[str, Any]:
     """Return the keyword arguments for one call.
 
     Raises:
-        ValidationError: Parameters that are not of the type that the method names.
+        ParametersError: Parameters that are not of the type that the method names.
     """
     values: dict[str, Any] = {"docs": batch.documents}
     if "parameters" in endpoint.arguments:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from dure import DocumentArray
-from dure.errors import SpecError, ValidationError
+from dure.errors import ParametersError, SpecError
 from dure.executor.parameters import checked, schema_of, type_of
 
 
@@ -48,7 +48,7 @@ def test_values_become_of_the_type(kind: Any, given: dict[str, Any], made: Any) 
 
 
 def test_what_does_not_fit_is_refused_with_its_path() -> None:
-    with pytest.raises(ValidationError, match=r"parameters: Expected `int`, got `str` - at `\$.limit`"):
+    with pytest.raises(ParametersError, match=r"parameters: Expected `int`, got `str` - at `\$.limit`"):
         checked(Search, {"limit": "many"})
 
 
