@@ -104,6 +104,10 @@ _MESSAGES = {
         "string repository_name = 1; string model_name = 2; map ModelRepositoryParameter parameters = 3"
     ),
     "RepositoryModelLoadResponse": "",
+    "RepositoryModelUnloadRequest": (
+        "string repository_name = 1; string model_name = 2; map ModelRepositoryParameter parameters = 3"
+    ),
+    "RepositoryModelUnloadResponse": "",
 }
 # In the original, ModelIndex stands inside of RepositoryIndexResponse: on the wire that is the same.
 

@@ -65,7 +65,7 @@ class Tensor(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Inputs(msgspec.Struct, array_like=True, frozen=True):
-    """All inputs of a request. Documents without ids get `ids` and a number: the same ones in every branch of a Flow."""
+    """All inputs of a request. Documents without ids get `ids` and a number, in every branch of a Flow the same."""
 
     ids: str
     tensors: Annotated[list[Tensor], Meta(min_length=1)]

@@ -16,6 +16,7 @@ from dure.document import dure_pb2 as pb
 from dure.errors import DureError, StartFailed
 from dure.gateway.envelopes import reply_of, request_of, submit_envelope
 from dure.gateway.grpc_call import abort, outcome_of
+from dure.gateway.oip_grpc import OpenInferenceService
 from dure.gateway.router import Router
 from dure.gateway.session import Session
 from dure.spec import GatewaySpec
@@ -49,7 +50,7 @@ class GrpcFront:
                 ("grpc.so_reuseport", 0),
             ]
         )
-        self._sessions: set[_Session] = set()
+        self._sessions: set[Session[Any]] = set()
         self.port = port
 
     async def open(self) -> None:
@@ -67,6 +68,8 @@ class GrpcFront:
             ),
         }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        tensors = OpenInferenceService(self._router, self._spec, self._sessions)
+        self._server.add_generic_rpc_handlers((tensors.handler(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         address = written(self._spec.host, self.port)

@@ -5,7 +5,7 @@ Plain values, which both doors send in their own way. Endpoint `/encode` is mode
 
 import time
 from time import monotonic
-from typing import Any
+from typing import Any, NoReturn
 
 from dure import __version__
 from dure.document.oip_tensors import BYTES, COLUMN_TYPES
@@ -162,8 +162,8 @@ class Models:
             if ready or not ready_only
         ]
 
-    def load(self, name: str, *, changed: bool) -> None:
-        """Agree that a model is loaded, if it is there.
+    def load(self, name: str, *, changed: bool) -> dict[str, Any]:
+        """Agree that a model is loaded, if it is there; return nothing more.
 
         Raises:
             EndpointNotFound: There is no such model.
@@ -172,8 +172,9 @@ class Models:
         self.endpoint(name)
         if changed:
             raise Refused(f"model {name!r} is what the Flow says it is; another one is not loaded from outside")
+        return {}
 
-    def unload(self, name: str) -> None:
+    def unload(self, name: str) -> NoReturn:
         """Refuse.
 
         Raises:
