@@ -42,7 +42,7 @@ def test_names_are_taken_once() -> None:
     [
         ({"prot": 1}, r"Flow\.prot: unknown setting 'prot'\. Did you mean 'port'"),
         ({"port": -1}, r"Flow\.port: "),
-        ({"protocol": "http"}, r"Flow\.protocol\[0\]: 'http' is not served by this version"),
+        ({"protocol": "htp"}, r"Flow: protocol 'htp' is unknown\. Did you mean 'http'\?"),
         ({"env": {"A": 1}}, r"Flow\.env"),
     ],
 )
