@@ -5,6 +5,7 @@ Who only names forms (the gateway) needs none of their code, so each is imported
 
 from typing import TYPE_CHECKING
 
+from dure.document.oip_tensors import OIP
 from dure.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ JSON = "json"
 
 EMBEDDINGS, EMBEDDINGS_BASE64 = "embeddings", "embeddings-base64"
 """An array of texts, answered with embeddings alone: `embeddings_form.py`."""
-
-OIP = "oip"
-"""Tensors of the Open Inference Protocol: `oip_form.py`. What is wanted of the answer follows in the form's name."""
 
 _READ_AS_JSON = frozenset((JSON, EMBEDDINGS, EMBEDDINGS_BASE64))
 

@@ -15,9 +15,11 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from dure.document.forms import OIP
 from dure.errors import DecodeError, ValidationError
 from dure.spec import suggest
+
+OIP = "oip"
+"""The form of payloads that `oip_form.py` reads and writes. What is wanted of an answer follows in the form's name."""
 
 ITEM_BYTES = {
     "BOOL": 1,

@@ -4,10 +4,10 @@ Plain values, which both doors send in their own way. Endpoint `/encode` is mode
 """
 
 import time
+from importlib.metadata import version as version_of
 from time import monotonic
 from typing import Any, NoReturn
 
-from dure import __version__
 from dure.document.oip_tensors import BYTES, COLUMN_TYPES
 from dure.errors import EndpointNotFound, RequestError
 from dure.executor.endpoints import DEFAULT
@@ -95,7 +95,7 @@ class Models:
 
     def server(self) -> dict[str, Any]:
         """Return what is told of the server."""
-        return {"name": "dure", "version": __version__, "extensions": list(EXTENSIONS)}
+        return {"name": "dure", "version": version_of("dure"), "extensions": list(EXTENSIONS)}
 
     def metadata(self, name: str, version: str = "") -> dict[str, Any]:
         """Return the names, types and shapes of a model's inputs and outputs.
