@@ -19,7 +19,7 @@ class Sizes:
     install: bool = True
     http_s: float = 2.0
     """Seconds that a server is asked by wrk, for each number of clients and round."""
-    tutorial_documents: int = 320
+    tutorial_documents: int = 1280
     mixed_documents: int = 384
     long_documents: int = 192
     slept_documents: int = 1200
@@ -38,7 +38,7 @@ QUICK = Sizes(
     streamed_documents=200_000,
     install=False,
     http_s=1.0,
-    tutorial_documents=128,
+    tutorial_documents=320,
     mixed_documents=192,
     long_documents=128,
     slept_documents=600,
