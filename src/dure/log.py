@@ -5,7 +5,9 @@ Sends nothing anywhere else; a process sets its level once, from DURE_LOG_LEVEL 
 
 import logging
 import os
+import re
 
+_SECRET = re.compile(r"(dure_[0-9a-f]{16}_)[\w-]{20,}")
 _LETTERS = {logging.DEBUG: "D", logging.INFO: "I", 25: "L", logging.WARNING: "W", logging.ERROR: "E"}
 LIFECYCLE = 25
 """Between INFO and WARNING: a process became ready or went away."""
@@ -16,7 +18,8 @@ class _Line(logging.Formatter):
         letter = _LETTERS.get(record.levelno, "?")
         name = record.name.removeprefix("dure.")
         text = f"{name:>15}@{record.process}[{letter}]:{record.getMessage()}"
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        text = f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        return _SECRET.sub(r"\1…", text)  # API keys never stand in a log
 
 
 def get_logger(name: str) -> logging.Logger:

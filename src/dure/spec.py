@@ -5,9 +5,10 @@ Knows the shape of the settings, not what they do.
 """
 
 import difflib
+import ipaddress
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args
+from typing import Annotated, Any, TypeAlias, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -17,6 +18,9 @@ from dure.errors import SpecError
 T = TypeVar("T", bound=Struct)
 
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
+
+PROTOCOLS = ("grpc", "http", "websocket")
+"""By which a Flow can be called from outside."""
 
 COSTS = ("rows", "bytes", "tokens")
 """What a document may cost, by name."""
@@ -141,14 +145,13 @@ class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         ValueError: Ports that do not fit the protocols.
     """
 
-    protocol: Annotated[
-        Annotated[list[Literal["grpc", "http", "websocket"]], Meta(min_length=1)],
-        Meta(description="public protocols: grpc, http, websocket"),
-    ] = msgspec.field(default_factory=lambda: ["grpc"])
+    protocol: Annotated[list[str], Meta(min_length=1, description="public protocols: grpc, http, websocket")] = (
+        msgspec.field(default_factory=lambda: ["grpc"])
+    )
     host: Annotated[str, Meta(description="address to listen on")] = "127.0.0.1"
     port: Annotated[
         Port | list[Port],
-        Meta(description="port to listen on, 0 takes a free one; a list has one for each protocol, in their order"),
+        Meta(description="port to listen on, 0 takes a free one; several are those of the protocols, in their order"),
     ] = 0
     metrics_port: Annotated[
         Port | None,
@@ -164,18 +167,78 @@ class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_queued: Annotated[
         int, Meta(ge=1, description="requests one client may have waiting before the gateway stops reading from it")
     ] = 256
+    keys_file: Annotated[
+        str | None,
+        Meta(description="API keys, made by `dure keys add`; whoever has none is refused; none if not given"),
+    ] = None
+    insecure: Annotated[
+        bool, Meta(description="listen beyond this machine without keys_file: whoever reaches the port is served")
+    ] = False
+    allowed_hosts: Annotated[
+        list[str],
+        Meta(description="names under which the Flow may be called over HTTP, beside addresses and localhost"),
+    ] = []
+    cors_origins: Annotated[
+        list[str], Meta(description="origins whose web pages may call it, e.g. https://shop.example; * is all of them")
+    ] = []
+    trusted_proxies: Annotated[
+        list[str], Meta(description="addresses of proxies whose X-Forwarded-For header is believed")
+    ] = []
+    max_requests_per_s_per_address: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="requests a second from one address; no limit if not given"),
+    ] = None
+    max_rows_per_s_per_address: Annotated[
+        Annotated[float, Meta(gt=0)] | None, Meta(description="documents a second from one address")
+    ] = None
+    max_bytes_per_s_per_address: Annotated[
+        Annotated[float, Meta(gt=0)] | None, Meta(description="bytes a second from one address")
+    ] = None
+    max_concurrent_per_address: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="requests under way from one address")
+    ] = None
+    tls_cert: Annotated[str | None, Meta(description="certificate chain, a PEM file: the doors speak TLS")] = None
+    tls_key: Annotated[str | None, Meta(description="its private key, a PEM file")] = None
+    tls_client_ca: Annotated[
+        str | None, Meta(description="PEM file of who signs clients' certificates: without one nobody is let in")
+    ] = None
+    audit_file: Annotated[
+        str | None, Meta(description="a line of JSON for each request: who, what, what became of it; no contents")
+    ] = None
 
     def __post_init__(self) -> None:
         names = self.protocol
+        for name in names:
+            if name not in PROTOCOLS:
+                raise ValueError(
+                    f"protocol {name!r} is unknown.{suggest(name, PROTOCOLS)} Known are: {', '.join(PROTOCOLS)}"
+                )
         if len(set(names)) < len(names):
             raise ValueError(f"protocol names one twice: {', '.join(names)}")
-        if isinstance(self.port, list) and len(self.port) != len(names):
-            raise ValueError(f"port has {len(self.port)} numbers for {len(names)} protocols ({', '.join(names)})")
+        if len(self._given) > len(names):
+            raise ValueError(f"port has {len(self._given)} numbers for {len(names)} protocols ({', '.join(names)})")
         web = {port for name, port in zip(names, self._given, strict=False) if name != "grpc" and port}
         if len(web) > 1:
             raise ValueError(f"port: http and websocket share one, they cannot have {min(web)} and {max(web)}")
         if self.ports.get("grpc") in web:
             raise ValueError(f"port: grpc cannot share {min(web)} with another protocol")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key: give both, or neither")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("tls_client_ca: clients show certificates over TLS only; give tls_cert and tls_key")
+
+    def check_exposure(self) -> None:
+        """Refuse to listen beyond this machine for everybody, unless that was said in so many words.
+
+        Raises:
+            SpecError: Whoever reaches the port would be served.
+        """
+        if self.keys_file is None and not self.insecure and not is_loopback(self.host):
+            raise SpecError(
+                f"host: {self.host} can be reached from other machines, and without keys everybody there would be"
+                " served. Make keys (dure keys add --file keys.json) and give keys_file='keys.json'; or, where"
+                " something else stands before it, say insecure=True (--insecure)"
+            )
 
     @property
     def _given(self) -> list[int]:
@@ -207,6 +270,33 @@ class ClientSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int, Meta(gt=0, description="bytes sent and not yet answered, after which the client waits")
     ] = 16 * 2**20
     max_in_flight: Annotated[int, Meta(ge=1, description="requests sent and not yet answered")] = 64
+    key: Annotated[
+        str | None, Meta(description="API key, over gRPC; the own channel of a Flow on this machine needs none")
+    ] = None
+    tls: Annotated[bool, Meta(description="speak TLS over gRPC; the machine's own list says whom to trust")] = False
+    tls_ca: Annotated[
+        str | None, Meta(description="PEM file of who signed the Flow's certificate, in place of that list")
+    ] = None
+    tls_cert: Annotated[str | None, Meta(description="the client's own certificate chain, a PEM file")] = None
+    tls_key: Annotated[str | None, Meta(description="its private key, a PEM file")] = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key: give both, or neither")
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it speaks TLS."""
+        return self.tls or self.tls_ca is not None or self.tls_cert is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches what listens at an address."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -57,7 +57,11 @@ def _object(_ctx: click.Context, _option: click.Parameter, text: str | None) -> 
 )
 @spec_options(ClientSpec)
 def post(texts: tuple[str, ...], **settings: Any) -> None:
-    """Send TEXTS, a file's lines or standard input; write what comes back, one Document a line."""
+    """Send TEXTS, a file's lines or standard input; write what comes back, one Document a line.
+
+    An API key is best given in the environment variable DURE_KEY, where other users do not see it.
+    """
+    settings["key"] = settings["key"] or os.environ.get("DURE_KEY")  # a command line is seen by every user
     documents = _documents(texts, settings["lines"], settings["jsonl"])
     output = settings["output"]
     _refuse_same_file(output, settings["lines"] or settings["jsonl"])

@@ -19,6 +19,7 @@ _COMMANDS = {
     "executor": ("dure.cli.executor", "Serve one Executor."),
     "flow": ("dure.cli.flow", "Serve a Flow."),
     "hub": ("dure.cli.hub", "Make Executor bundles."),
+    "keys": ("dure.cli.keys", "Make, list and revoke API keys."),
     "plan": ("dure.cli.plan", "Print who would run where."),
 }
 

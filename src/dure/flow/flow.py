@@ -144,11 +144,13 @@ class Flow:
 
         Raises:
             StartFailed: A process did not become ready; `__cause__` is its own exception.
+            SpecError: It would serve everybody beyond this machine, and `insecure` was not said.
             DureError: What a worker says is wrong with its settings (SpecError, DeviceNotFound, …).
         """
         if self._supervisor is not None:
             raise BackendError("this Flow runs already")
         spec = self._spec
+        spec.gateway.check_exposure()
         units = units_of(spec.executors)
         plan = self.plan()
         workers = [worker for unit in units for worker in unit.workers(spec, plan)]

@@ -51,6 +51,9 @@ def assemble(settings: dict[str, Any], executors: list[ExecutorSpec], where: str
         gateway["protocol"] = [gateway["protocol"]]
     if isinstance(gateway.get("protocol"), list):
         gateway["protocol"] = [name.lower() if isinstance(name, str) else name for name in gateway["protocol"]]
+    for key in ("allowed_hosts", "cors_origins", "trusted_proxies"):
+        if isinstance(gateway.get(key), str):
+            gateway[key] = [gateway[key]]
     if gateway.get("port", 0) is None:
         del gateway["port"]
     spec = build(GatewaySpec, gateway, where)

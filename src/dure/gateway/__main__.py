@@ -12,11 +12,14 @@ import signal
 import sys
 import threading
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dure.errors import DureError, StartFailed, to_wire
 from dure.gateway.assignment import Assignment
+from dure.gateway.audit import Audit
 from dure.gateway.grpc_front import GrpcFront
+from dure.gateway.guard import Guard
 from dure.gateway.native import NativeFront
 from dure.gateway.router import Router
 from dure.log import LIFECYCLE, get_logger
@@ -56,9 +59,11 @@ class _Gateway:
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
+        audit = self._assignment.spec.audit_file
         try:
-            ports = await self._open_doors()
-            page = self._metrics_page()
+            guard = Guard(self._assignment.spec, None if audit is None else Audit(Path(audit)))
+            ports = await self._open_doors(guard)
+            page = self._metrics_page(guard)
             path = native_path(self._assignment.spec.host, next(iter(ports.values())))
             listener = await loop.create_unix_server(self._native.connection, sock=listening_socket(path))
         except (OSError, DureError) as error:
@@ -80,29 +85,30 @@ class _Gateway:
         await self._drain()
         path.unlink(missing_ok=True)
         self._native.close()
+        guard.close()
         for dispatcher in self._router.dispatchers.values():
             dispatcher.close()
 
-    def _metrics_page(self) -> "MetricsPage | None":
+    def _metrics_page(self, guard: Guard) -> "MetricsPage | None":
         spec = self._assignment.spec
         if spec.metrics_port is None:
             return None
         from dure.gateway.metrics_page import MetricsPage
 
-        return MetricsPage(self._router, spec.host, spec.metrics_port)
+        return MetricsPage(self._router, guard, spec)
 
-    async def _open_doors(self) -> dict[str, int]:
+    async def _open_doors(self, guard: Guard) -> dict[str, int]:
         """Listen; return the port of each protocol."""
         spec, ports = self._assignment.spec, self._assignment.spec.ports
         found: dict[str, GrpcFront | HttpFront] = {}
         for name, port in ports.items():
             if name == "grpc":
-                found[name] = GrpcFront(self._router, spec, port)
+                found[name] = GrpcFront(self._router, guard, spec, port)
             else:
                 from dure.gateway.http_front import HttpFront as Door
 
                 shared = next((door for door in found.values() if isinstance(door, Door)), None)
-                found[name] = shared or Door(self._router, spec, port)
+                found[name] = shared or Door(self._router, guard, spec, port)
         self._doors = list(dict.fromkeys(found.values()))
         for door in self._doors:
             await door.open()

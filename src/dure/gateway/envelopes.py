@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError as ProtobufError
 from dure.document import dure_pb2 as pb
 from dure.document.forms import PROTOBUF
 from dure.errors import DecodeError, DureError, RequestError, TooLarge, to_wire
+from dure.gateway.json_depth import check_depth
 from dure.gateway.router import Outcome, Request
 from dure.gateway.session import Session
 
@@ -45,6 +46,7 @@ def request_of(envelope: pb.RequestEnvelope, max_bytes: int) -> Request:
     parameters = b""
     if envelope.parameters_json:
         try:
+            check_depth(envelope.parameters_json)
             values = msgspec.json.decode(envelope.parameters_json)
         except msgspec.DecodeError as error:
             raise DecodeError(f"parameters_json is not JSON: {error}") from error

@@ -4,10 +4,12 @@ Whatever the service. Knows nothing of messages.
 """
 
 import asyncio
+from math import ceil
 from typing import Any, NoReturn
 
 import grpc
 import msgspec
+from google.protobuf import any_pb2, duration_pb2
 
 from dure.errors import DureError, to_wire
 from dure.gateway.router import Handle, Outcome, Request, Router
@@ -43,9 +45,33 @@ async def outcome_of(router: Router, request: Request, context: Any) -> Outcome:
 async def abort(context: Any, error: DureError) -> NoReturn:
     """End a call with the status of an error; all of its fields are in the metadata."""
     fields = {name: _shortened(value) for name, value in to_wire(error).items()}
-    metadata = (("dure-error-bin", msgspec.json.encode(fields)),)
+    metadata = (("dure-error-bin", msgspec.json.encode(fields)), *_retry_of(error, fields["message"]))
     await context.abort(grpc.StatusCode[error.grpc_status], fields["message"], metadata)
     raise error  # never reached: the line above does not return
+
+
+def _retry_of(error: DureError, message: str) -> list[tuple[str, str | bytes]]:
+    """Return after how long it is worth trying again, in milliseconds and as gRPC's clients look for it.
+
+    The message google.rpc.Status, with google.rpc.RetryInfo in it, is few enough fields to be written by hand:
+    https://github.com/googleapis/googleapis/blob/master/google/rpc/status.proto and error_details.proto.
+    """
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is None:
+        return []
+    delay = duration_pb2.Duration(seconds=int(retry_after_s), nanos=int(retry_after_s % 1 * 1e9)).SerializeToString()
+    info = any_pb2.Any(type_url="type.googleapis.com/google.rpc.RetryInfo", value=_field(1, delay)).SerializeToString()
+    code: int = grpc.StatusCode[error.grpc_status].value[0]
+    status = bytes((1 << 3, code)) + _field(2, message.encode()) + _field(3, info)
+    return [("retry-after-ms", str(ceil(retry_after_s * 1000))), ("grpc-status-details-bin", status)]
+
+
+def _field(number: int, data: bytes) -> bytes:
+    length, size = b"", len(data)
+    while size > 0x7F:
+        length += bytes((size & 0x7F | 0x80,))
+        size >>= 7
+    return bytes((number << 3 | 2,)) + length + bytes((size,)) + data
 
 
 def _shortened(value: Any) -> Any:

@@ -16,9 +16,12 @@ from dure.document import dure_pb2 as pb
 from dure.errors import DureError, StartFailed
 from dure.gateway.envelopes import reply_of, request_of, submit_envelope
 from dure.gateway.grpc_call import abort, outcome_of
+from dure.gateway.grpc_guard import GrpcGuard
+from dure.gateway.guard import Guard
 from dure.gateway.oip_grpc import OpenInferenceService
 from dure.gateway.router import Router
 from dure.gateway.session import Session
+from dure.gateway.tls import grpc_credentials
 from dure.spec import GatewaySpec
 from dure.transport.address import written
 from dure.transport.messages import LIMIT_KEY
@@ -35,20 +38,22 @@ class GrpcFront:
 
     Args:
         router: Where requests go.
+        guard: Who is let in.
         spec: Address and limits.
         port: Port to listen on; 0 takes a free one.
     """
 
-    def __init__(self, router: Router, spec: GatewaySpec, port: int) -> None:
+    def __init__(self, router: Router, guard: Guard, spec: GatewaySpec, port: int) -> None:
         self._router = router
         self._spec = spec
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
         self._server = grpc.aio.server(
+            interceptors=[GrpcGuard(guard)],
             options=[
                 ("grpc.max_receive_message_length", spec.max_request_bytes + _MORE_BYTES),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
-            ]
+            ],
         )
         self._sessions: set[Session[Any]] = set()
         self.port = port
@@ -58,6 +63,7 @@ class GrpcFront:
 
         Raises:
             StartFailed: The address is taken or not this machine's.
+            SpecError: A certificate or key that cannot be used.
         """
         handlers = {
             "Post": grpc.unary_unary_rpc_method_handler(
@@ -74,7 +80,11 @@ class GrpcFront:
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         address = written(self._spec.host, self.port)
         try:
-            self.port = self._server.add_insecure_port(address)
+            tls = grpc_credentials(self._spec)
+            if tls is None:
+                self.port = self._server.add_insecure_port(address)
+            else:
+                self.port = self._server.add_secure_port(address, tls)
         except RuntimeError as error:
             raise StartFailed(f"{address} cannot be listened on (is the port taken?): {error}") from error
         await self._server.start()

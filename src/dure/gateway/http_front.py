@@ -6,12 +6,16 @@ import socket
 
 from dure.deps import require
 from dure.errors import StartFailed
+from dure.gateway.guard import Guard
 from dure.gateway.http_app import HttpApp
+from dure.gateway.http_guard import HttpGuard
 from dure.gateway.router import Router
+from dure.gateway.tls import context_of
 from dure.spec import GatewaySpec
 
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
+_HANDSHAKE_S = 10.0
 _LOOK_S = 0.05
 
 
@@ -20,11 +24,12 @@ class HttpFront:
 
     Args:
         router: Where requests go.
+        guard: Who is let in.
         spec: Address and limits.
         port: Port to listen on; 0 takes a free one.
     """
 
-    def __init__(self, router: Router, spec: GatewaySpec, port: int) -> None:
+    def __init__(self, router: Router, guard: Guard, spec: GatewaySpec, port: int) -> None:
         uvicorn = require("uvicorn", "http")
         require("httptools", "http")
         require("websockets", "http")
@@ -33,7 +38,7 @@ class HttpFront:
         self._app = HttpApp(router, spec)
         self._spec = spec
         self._config = uvicorn.Config(
-            self._app,
+            HttpGuard(self._app, guard, spec),
             http=HttpConnection,
             ws="websockets-sansio" if "websocket" in spec.protocol else "none",
             ws_max_size=spec.max_request_bytes,
@@ -45,6 +50,8 @@ class HttpFront:
             server_header=False,
             date_header=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
+            proxy_headers=bool(spec.trusted_proxies),
+            forwarded_allow_ips=spec.trusted_proxies,
         )
         self._config.load()
         self._state = uvicorn.server.ServerState()
@@ -56,7 +63,9 @@ class HttpFront:
 
         Raises:
             StartFailed: The address is taken or not this machine's.
+            SpecError: A certificate or key that cannot be used.
         """
+        tls = context_of(self._spec)
         config, state = self._config, self._state
         try:
             self._server = await asyncio.get_running_loop().create_server(
@@ -64,6 +73,8 @@ class HttpFront:
                 self._spec.host,
                 self.port,
                 backlog=_BACKLOG,
+                ssl=tls,
+                ssl_handshake_timeout=None if tls is None else _HANDSHAKE_S,
                 family=socket.AF_INET6 if ":" in self._spec.host else socket.AF_INET,
             )
         except OSError as error:

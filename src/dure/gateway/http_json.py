@@ -11,6 +11,7 @@ import msgspec
 
 from dure.errors import DecodeError, RequestError, ValidationError
 from dure.gateway.http_exchange import to_json
+from dure.gateway.json_depth import check_depth
 from dure.gateway.router import Outcome
 
 
@@ -74,6 +75,7 @@ def parsed(read: Callable[[bytes | str], Any], body: bytes | str) -> Any:
         RequestError: JSON of another kind.
         DecodeError: Not JSON.
     """
+    check_depth(body)
     try:
         return read(body)
     except msgspec.ValidationError as error:

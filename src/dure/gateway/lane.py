@@ -33,7 +33,10 @@ class Lane(deque[Job]):
 
     def add(self, job: Job) -> None:
         """Put a request where its client's turn is."""
-        job.turn = turn = self.turn_of(job.client)
+        turn = self._ends.get(job.client, 0.0)  # as turn_of, without a call
+        if turn < self._now:
+            turn = self._now
+        job.turn = turn
         self._ends[job.client] = turn + (job.rows or 1) / job.weight
         if not self or self[-1].turn <= turn:
             self.append(job)

@@ -5,17 +5,27 @@ Served by a thread of its own that sleeps until somebody asks. Counts nothing it
 
 from collections.abc import Iterator
 from itertools import accumulate
+from socket import AF_INET, AF_INET6
+from threading import Lock, Thread
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from prometheus_client import start_http_server
+from prometheus_client import make_wsgi_app
 from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
 from dure.device.probe import utilization
-from dure.errors import StartFailed
+from dure.errors import DureError, StartFailed
 from dure.gateway.dispatcher import Dispatcher
 from dure.gateway.figures import Histogram
+from dure.gateway.guard import Guard
+from dure.gateway.keys import Scope
+from dure.gateway.origins import Origins
 from dure.gateway.router import Router
+from dure.gateway.tls import context_of
+from dure.gateway.visit import Arrival
+from dure.spec import GatewaySpec
 
 
 class MetricsPage:
@@ -23,8 +33,8 @@ class MetricsPage:
 
     Args:
         router: Whose figures are shown.
-        host: Where to listen.
-        port: 0 takes a free one.
+        guard: Whose refusals are shown.
+        spec: Where to listen, and whom to answer.
 
     Attributes:
         port: Where it listens.
@@ -33,13 +43,21 @@ class MetricsPage:
         StartFailed: The address cannot be listened on.
     """
 
-    def __init__(self, router: Router, host: str, port: int) -> None:
+    def __init__(self, router: Router, guard: Guard, spec: GatewaySpec) -> None:
         registry = CollectorRegistry()
-        registry.register(_Figures(router))
+        registry.register(_Figures(router, guard))
+        page, host, port = _Guarded(make_wsgi_app(registry), spec), spec.host, spec.metrics_port or 0
+        kind: Any = type("_Server", (ThreadingWSGIServer,), {"address_family": AF_INET6 if ":" in host else AF_INET})
         try:
-            self._server, self._thread = start_http_server(port, host, registry)
+            self._server: Any = make_server(host, port, page, kind, handler_class=_Silent)
         except OSError as error:
             raise StartFailed(f"metrics_port: {host}:{port} cannot be listened on: {error}") from error
+        tls = context_of(spec)
+        if tls is not None:
+            # The handshake is made by the thread of who asks, so that nobody holds up the others.
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self._thread = Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
         self.port: int = self._server.server_port
 
     def close(self) -> None:
@@ -49,9 +67,42 @@ class MetricsPage:
         self._thread.join()
 
 
+class _Silent(WSGIRequestHandler):
+    timeout = 30
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name it has in its base
+        """Say nothing."""
+
+
+class _Guarded:
+    """The page, for who may see it. With a guard of its own, since it is asked by threads."""
+
+    def __init__(self, page: Any, spec: GatewaySpec) -> None:
+        self._page = page
+        self._guard, self._origins = Guard(spec), Origins(spec)
+        self._lock = Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        names = {b"host": "HTTP_HOST", b"origin": "HTTP_ORIGIN"}
+        headers = {name: environ[key].encode("latin-1") for name, key in names.items() if key in environ}
+        kind, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        given = value.strip() if kind.lower() == "bearer" else environ.get("HTTP_X_API_KEY")
+        key = None if given is None else given.encode("latin-1")
+        arrival = Arrival("http", "/metrics", environ.get("REMOTE_ADDR", ""), key)
+        try:
+            with self._lock:
+                self._origins.check(headers)
+                self._guard.admit(Scope.METRICS, arrival).release()
+        except DureError as error:
+            start_response(f"{error.http_status} Refused", [("Content-Type", "text/plain; charset=utf-8")])
+            return [f"{error.args[0]}\n".encode()]
+        return self._page(environ, start_response)
+
+
 class _Figures(Collector):
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, guard: Guard) -> None:
         self._router = router
+        self._guard = guard
 
     def collect(self) -> Iterator[Any]:
         yield from self._of_requests()
@@ -71,6 +122,10 @@ class _Figures(Collector):
         for word, count in sorted(figures.outcomes.items()):
             outcomes.add_metric([word], count)
         yield outcomes
+        denied = CounterMetricFamily("dure_not_let_in", "Who was refused at the door, by cause", labels=["cause"])
+        for word, count in sorted(self._guard.refused.items()):
+            denied.add_metric([word], count)
+        yield denied
         seconds = HistogramMetricFamily("dure_request_seconds", "From when a request was read until it was answered")
         _add(seconds, [], figures.seconds)
         yield seconds

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple, Protocol
 from msgspec import Struct
 
 from dure.document.forms import between
-from dure.errors import DeadlineExceeded, DureError, EndpointNotFound
+from dure.errors import DeadlineExceeded, DureError, EndpointNotFound, RateLimited
 from dure.executor.endpoints import DEFAULT
 from dure.gateway.assignment import Node
 from dure.gateway.dispatcher import Dispatcher
 from dure.gateway.figures import RequestFigures
 from dure.gateway.job import Answer, Job, OnPart, Payload
+from dure.gateway.visit import VISIT, Visit, Watched
 from dure.served import Served
 from dure.spec import GATEWAY, MAX_PRIORITY, suggest
 from dure.transport.messages import JOIN
@@ -46,7 +47,8 @@ class Request(Struct, eq=False):
     """One request, as a protocol hands it over. `on_done` is called exactly once, unless it is withdrawn.
 
     `timeout_s` is how long its answer is of use, 0 for ever. The higher its priority, the sooner it is served. The
-    router fills in when it was read and its deadline, moments of the monotonic clock, and where it is counted.
+    router fills in whose it is, when it was read and its deadline, moments of the monotonic clock, and where it is
+    counted.
     """
 
     endpoint: str
@@ -59,6 +61,8 @@ class Request(Struct, eq=False):
     on_done: Callable[[Outcome | DureError], None] = _ignore
     priority: int = 0
     timeout_s: float = 0.0
+    client: str = ""
+    weight: float = 1.0
     deadline: float = inf
     read_at: float = 0.0
     figures: RequestFigures | None = None
@@ -161,6 +165,24 @@ class Router:
         """Send a request on its way; what is returned can withdraw or hold it."""
         request.priority = min(max(request.priority, -MAX_PRIORITY), MAX_PRIORITY)
         request.read_at, request.figures = monotonic(), self.figures
+        visit = VISIT.get()
+        return self._begin(request) if visit is None else self._submit_of(visit, request)
+
+    def _submit_of(self, visit: Visit, request: Request) -> Handle | None:
+        request.client, request.weight = visit.client, visit.weight
+        if visit.max_priority is not None:
+            request.priority = min(request.priority, visit.max_priority)
+        try:
+            visit.begin(request.rows, len(request.payload) + len(request.parameters))
+        except RateLimited as error:
+            request.finish(error)
+            return None
+        if visit.watches:
+            watched: Handle | None = Watched(visit, request, self._begin).handle()
+            return watched
+        return self._begin(request)
+
+    def _begin(self, request: Request) -> Handle | None:
         return _Until(request, self._submit).handle() if request.timeout_s else self._submit(request)
 
     def _submit(self, request: Request) -> Handle | None:
@@ -196,6 +218,8 @@ class Router:
             done,
             request.priority,
             request.deadline,
+            request.client,
+            request.weight,
         )
         self.dispatchers[name].submit(job)
         return job
@@ -294,6 +318,8 @@ class Walk:
             on_done=self._on_joined if endpoint == JOIN else lambda answer: self._on_done(name, answer),
             priority=request.priority,
             deadline=request.deadline,
+            client=request.client,
+            weight=request.weight,
         )
         self._jobs.append(job)
         self._dispatchers[name].submit(job)

@@ -44,7 +44,7 @@ def test_only_what_was_written_is_given() -> None:
 
 def test_every_kind_of_field() -> None:
     settings = read(
-        *("--num-books", "4", "--height-m", "1.5", "--open", "true"),
+        *("--num-books", "4", "--height-m", "1.5", "--open"),
         *("--places", "hall", "--places", "kitchen"),
         *("--tags", "a=1", "--tags", "b=x=y", "--tags", "c="),
         *("--values", "n=8", "--values", "t=cuda:1", "--values", 'quoted="8"'),

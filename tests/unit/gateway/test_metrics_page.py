@@ -7,16 +7,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from dure.errors import DeadlineExceeded, QueueFull, StartFailed
 from dure.gateway.assignment import Node
+from dure.gateway.guard import Guard
 from dure.gateway.job import Job
 from dure.gateway.metrics_page import MetricsPage
 from dure.gateway.router import Router
+from dure.spec import GatewaySpec
 from dure.transport.messages import Spent
 
 NODE = Node(needs=["gateway"], max_queue_size=9, max_call_s=None, replicas=1, max_replicas=1)
+
+SPEC = GatewaySpec(metrics_port=0)
 
 SPENT = Spent(decode_s=0.01, compute_s=0.5, encode_s=0.03, num_calls=1, num_cached=1, stages={"tokenize": 0.1})
 
@@ -32,7 +37,7 @@ def router() -> Router:
 
 @pytest.fixture
 def page(router: Router) -> Iterator[MetricsPage]:
-    page = MetricsPage(router, "127.0.0.1", 0)
+    page = MetricsPage(router, Guard(SPEC), SPEC)
     yield page
     page.close()
 
@@ -128,12 +133,12 @@ def test_a_port_that_is_taken_is_named(router: Router) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(StartFailed, match=rf"metrics_port: 127\.0\.0\.1:{port} cannot be listened on: .*in use"):
-            MetricsPage(router, "127.0.0.1", port)
+            MetricsPage(router, Guard(SPEC), replace(SPEC, metrics_port=port))
 
 
 def test_after_the_end_nobody_listens(router: Router) -> None:
-    page = MetricsPage(router, "127.0.0.1", 0)
+    page = MetricsPage(router, Guard(SPEC), SPEC)
     page.close()
     with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", page.port)):
         pass
-    MetricsPage(router, "127.0.0.1", page.port).close()
+    MetricsPage(router, Guard(SPEC), replace(SPEC, metrics_port=page.port)).close()
