@@ -20,6 +20,7 @@ async def outcome_of(router: Router, request: Request, exchange: Exchange) -> Ou
     """
     done: asyncio.Future[Outcome | DureError] = asyncio.get_running_loop().create_future()
     request.on_done = done.set_result
+    request.traceparent = exchange.headers.get(b"traceparent", b"").decode("latin-1")
     handle = router.submit(request)
     if not done.done():
         exchange.on_lost(lambda: _withdraw(handle, router, done))

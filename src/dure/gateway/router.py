@@ -19,6 +19,7 @@ from dure.gateway.assignment import Node
 from dure.gateway.dispatcher import Dispatcher
 from dure.gateway.figures import RequestFigures
 from dure.gateway.job import Answer, Job, OnPart, Payload
+from dure.gateway.traces import Traces
 from dure.gateway.visit import VISIT, Visit, Watched
 from dure.served import Served
 from dure.spec import GATEWAY, MAX_PRIORITY, suggest
@@ -34,13 +35,14 @@ def _ignore(answer: Any) -> None:
 class Outcome(Struct):
     """The answer to a request: documents, and Executor name -> what its method returned as a dict (msgpack).
 
-    `served`: Executor name -> how it served the request.
+    `served`: Executor name -> how it served the request. `arrived`: when the request came to it, in monotonic time.
     """
 
     rows: int
     payload: Payload
     results: dict[str, bytes]
     served: dict[str, Served] = {}
+    arrived: dict[str, float] = {}
 
 
 class Request(Struct, eq=False):
@@ -66,12 +68,16 @@ class Request(Struct, eq=False):
     deadline: float = inf
     read_at: float = 0.0
     figures: RequestFigures | None = None
+    traces: Traces | None = None
+    traceparent: str = ""
 
     def finish(self, outcome: Outcome | DureError) -> None:
         """Count what became of it, and tell it."""
         if self.figures is not None:
             error = outcome if isinstance(outcome, DureError) else None
             self.figures.finished(error, monotonic() - self.read_at, self.endpoint, self.rows)
+        if self.traces is not None:
+            self.traces.record(self, outcome)
         self.on_done(outcome)
 
 
@@ -137,6 +143,7 @@ class Router:
 
     Attributes:
         figures: What became of requests.
+        traces: Where spans are made of them, if anywhere.
     """
 
     def __init__(
@@ -144,6 +151,7 @@ class Router:
     ) -> None:
         self.dispatchers = {name: Dispatcher(name, node, self._changed, ask) for name, node in nodes.items()}
         self.figures = RequestFigures()
+        self.traces: Traces | None = None
         self._nodes = nodes
         self._on_change = on_change
         self._routes: dict[str, _Route] = {}
@@ -164,7 +172,7 @@ class Router:
     def submit(self, request: Request) -> Handle | None:
         """Send a request on its way; what is returned can withdraw or hold it."""
         request.priority = min(max(request.priority, -MAX_PRIORITY), MAX_PRIORITY)
-        request.read_at, request.figures = monotonic(), self.figures
+        request.read_at, request.figures, request.traces = monotonic(), self.figures, self.traces
         visit = VISIT.get()
         return self._begin(request) if visit is None else self._submit_of(visit, request)
 
@@ -205,7 +213,7 @@ class Router:
             else:
                 results = {name: answer.result} if answer.result else {}
                 served = {name: answer.served} if answer.served is not None else {}
-                request.finish(Outcome(answer.rows, answer.payload, results, served))
+                request.finish(Outcome(answer.rows, answer.payload, results, served, {name: job.arrived_at}))
 
         job = Job(
             request.endpoint,
@@ -263,7 +271,18 @@ class Router:
 class Walk:
     """One request on its way through the graph."""
 
-    __slots__ = ("_dispatchers", "_jobs", "_left", "_outputs", "_over", "_request", "_results", "_route", "_served")
+    __slots__ = (
+        "_arrived",
+        "_dispatchers",
+        "_jobs",
+        "_left",
+        "_outputs",
+        "_over",
+        "_request",
+        "_results",
+        "_route",
+        "_served",
+    )
 
     def __init__(self, dispatchers: dict[str, Dispatcher], route: _Route, request: Request) -> None:
         self._dispatchers = dispatchers
@@ -272,6 +291,7 @@ class Walk:
         self._outputs: dict[str, Answer] = {}
         self._results: dict[str, bytes] = {}
         self._served: dict[str, Served] = {}
+        self._arrived: dict[str, float] = {}
         self._jobs: list[Job] = []
         self._left = len(route.leaves)
         self._over = False
@@ -323,6 +343,7 @@ class Walk:
         )
         self._jobs.append(job)
         self._dispatchers[name].submit(job)
+        self._arrived.setdefault(name, job.arrived_at)  # of its method, not of a join that follows
 
     def _on_part(self, answer: Answer) -> None:
         if not self._over:
@@ -352,17 +373,16 @@ class Walk:
         leaves = self._route.leaves
         answers = [self._outputs[name] for name in leaves]
         if len(leaves) == 1:
-            self._finish(Outcome(answers[0].rows, answers[0].payload, self._results, self._served))
+            self._finish(self._outcome(answers[0]))
         else:
             self._send(leaves[-1], JOIN, max(a.rows for a in answers), [a.payload for a in answers], stream=False)
 
     def _on_joined(self, answer: Answer | DureError) -> None:
         if not self._over:
-            self._finish(
-                answer
-                if isinstance(answer, DureError)
-                else Outcome(answer.rows, answer.payload, self._results, self._served)
-            )
+            self._finish(answer if isinstance(answer, DureError) else self._outcome(answer))
+
+    def _outcome(self, answer: Answer) -> Outcome:
+        return Outcome(answer.rows, answer.payload, self._results, self._served, self._arrived)
 
     def _finish(self, outcome: Outcome | DureError) -> None:
         self.withdraw()
