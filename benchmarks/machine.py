@@ -16,6 +16,8 @@ PACKAGES = (
     "numpy",
     "msgspec",
     "uvloop",
+    "uvicorn",
+    "httptools",
     "grpcio",
     "protobuf",
     "torch",

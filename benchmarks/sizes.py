@@ -19,7 +19,7 @@ class Sizes:
     install: bool = True
     http_s: float = 2.0
     """Seconds that a server is asked by wrk, for each number of clients and round."""
-    tutorial_documents: int = 1280
+    tutorial_documents: int = 960
     mixed_documents: int = 384
     long_documents: int = 192
     slept_documents: int = 1200

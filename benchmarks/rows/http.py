@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 
 from dure import Flow
-from dure.errors import SpecError
 from http_client import ask
 from http_load import TOOL, WRK, load
 from noop import Noop
@@ -46,22 +45,17 @@ def measure(sizes: Sizes, tell: Callable[[str], None], peers: Environment | None
             server.pause()
             for clients in CLIENTS:
                 works[f"{name} {clients}"] = partial(_ask_peer, server, clients, sizes.http_s)
-        flow = _flow(stack, skipped)
-        if flow is not None:
-            check(flow.port)
-            for clients in CLIENTS:
-                works[f"dure {clients}"] = partial(_ask_flow, flow, clients, sizes.http_s)
-        found = interleaved(sizes.rounds, works, tell) if works else {}
-    if flow is not None:
-        yield from _own(found)
+        flow = stack.enter_context(Flow(protocol="http").add(uses=Noop, batching={"max_batch_size": 64}))
+        check(flow.port)
+        for clients in CLIENTS:
+            works[f"dure {clients}"] = partial(_ask_flow, flow, clients, sizes.http_s)
+        found = interleaved(sizes.rounds, works, tell)
+    yield from _own(found)
     for name in (*BOUNDS, *PEERS):
         if f"{name} 1.p50_ms" in found:
             yield _peer(name, found)
     for name, why in skipped.items():
-        yield Row(f"{JOB}: {name}", f"skipped: {why}", *(_TARGETS if name == "dure" else ()))
-
-
-_TARGETS = (">= 15,000 requests/s and >= 0.5 x bare uvicorn with 64 clients, p50 <= 0.3 ms with one",)
+        yield Row(f"{JOB}: {name}", f"skipped: {why}")
 
 
 def check(port: int) -> None:
@@ -90,15 +84,6 @@ def _servers(
             yield name, stack.enter_context(peers.start(peer, batching=batching))
         except RuntimeError as error:
             skipped[name] = " ".join(str(error).split())[-300:]
-
-
-def _flow(stack: contextlib.ExitStack, skipped: dict[str, str]) -> Flow | None:
-    try:
-        flow = Flow(protocol="http")
-    except SpecError:
-        skipped["dure"] = "no HTTP door yet"
-        return None
-    return stack.enter_context(flow.add(uses=Noop, batching={"max_batch_size": 64}))
 
 
 def _ask_peer(server: Server, clients: int, seconds: float) -> dict[str, float]:
@@ -132,10 +117,12 @@ def _samples(found: Mapping[str, Series], name: str) -> dict[str, tuple[float, .
 
 def _own(found: Mapping[str, Series]) -> Iterator[Row]:
     p50, rate = found["dure 1.p50_ms"], found["dure 64.requests_per_s"]
-    beside, enough = "", rate.median >= 15_000
+    beside = ""
+    # Who has no bound beside it may fall short of the target, but not reach it.
+    enough = None if rate.median >= 15_000 else False
     if f"{BARE} 64.requests_per_s" in found:
         ratio = rate.over(found[f"{BARE} 64.requests_per_s"])
-        beside, enough = f"{ratio.text(2)} x bare uvicorn; ", enough and ratio.median >= 0.5
+        beside, enough = f"{ratio.text(2)} x bare uvicorn; ", rate.median >= 15_000 and ratio.median >= 0.5
     one, many = ("1 client", "64 clients") if WRK else (f"1 client ({TOOL})", f"64 clients ({TOOL})")
     yield Row(
         f"{JOB}, {one}: dure, batching on",
@@ -154,15 +141,12 @@ def _own(found: Mapping[str, Series]) -> Iterator[Row]:
 
 
 def _peer(name: str, found: Mapping[str, Series]) -> Row:
-    beside = ""
-    if "dure 64.requests_per_s" in found:
-        one, many = (
-            found[f"dure {clients}.requests_per_s"].over(found[f"{name} {clients}.requests_per_s"])
-            for clients in CLIENTS
-        )
-        beside = f"; dure's requests/s: {one.text(2)} x and {many.text(2)} x"
+    one, many = (
+        found[f"dure {clients}.requests_per_s"].over(found[f"{name} {clients}.requests_per_s"]) for clients in CLIENTS
+    )
     return Row(
         f"{JOB}: {name}" + ("" if WRK else f" ({TOOL})"),
-        f"1 client: {_numbers(found, f'{name} 1', 2)}; 64 clients: {_numbers(found, f'{name} 64', 1)}{beside}",
+        f"1 client: {_numbers(found, f'{name} 1', 2)}; 64 clients: {_numbers(found, f'{name} 64', 1)};"
+        f" dure's requests/s {one.text(2)} x and {many.text(2)} x of these",
         samples=_samples(found, f"{name} 1") | _samples(found, f"{name} 64"),
     )
