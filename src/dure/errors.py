@@ -7,7 +7,8 @@ process, `from_wire` where it arrives, so the caller catches the class that was 
     ├─ RequestError 400              the caller can fix it
     │  ├─ DecodeError 400            bytes that are not what they claim to be
     │  ├─ ValidationError 422        well-formed, but not acceptable
-    │  │  └─ ParametersError 422     parameters that are not of the type that the method names
+    │  │  ├─ ParametersError 422     parameters that are not of the type that the method names
+    │  │  └─ OutputError 422         what was asked of the answer, which cannot be had from these documents
     │  ├─ EndpointNotFound 404
     │  └─ TooLarge 413
     ├─ AccessError 403
@@ -75,6 +76,12 @@ class ParametersError(ValidationError):
     """Parameters are not of the type that the method names for them."""
 
     code = "parameters"
+
+
+class OutputError(ValidationError):
+    """What the caller asked of the answer cannot be had: a field that is not set, a value that its form lacks."""
+
+    code = "output"
 
 
 class EndpointNotFound(RequestError):

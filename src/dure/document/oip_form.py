@@ -31,7 +31,7 @@ from dure.document.oip_tensors import (
     unpack,
 )
 from dure.document.tensors import portable
-from dure.errors import DecodeError, ValidationError
+from dure.errors import DecodeError, OutputError, ValidationError
 
 _DTYPES = {
     "BOOL": "|b1",
@@ -236,8 +236,9 @@ def encode(form: str, documents: DocumentArray) -> codec.Buffers:
     """Render documents: as the form's name tells, or as columns for the next Executor.
 
     Raises:
+        OutputError: An output that is not there, or that JSON cannot hold.
         TransferForbidden: An array lives on a device, inside `no_transfers()`.
-        ValidationError: An output that is not there or has no such type, or that JSON cannot hold.
+        ValidationError: A value that cannot travel.
     """
     rendering = rendering_of(form)
     if rendering is None:
@@ -285,7 +286,7 @@ def _whole(name: str, columns: dict[str, Column], rows: int) -> np.ndarray:
         if rows:
             why = "is not set" if column is None else "is not set in every document, or not of one shape and type"
             there = ", ".join(found for found in COLUMN_TYPES if found in columns and found != name)
-            raise ValidationError(f"output {name!r} {why}, so it is no tensor; there are: {there}")
+            raise OutputError(f"output {name!r} {why}, so it is no tensor; there are: {there}")
         return np.empty(0, np.float32)
     return portable(column, name)
 
@@ -294,9 +295,9 @@ def _json_numbers(name: str, datatype: str, array: np.ndarray, binary: bool) -> 
     if binary:
         return b""
     if datatype == "FP16":
-        raise ValidationError(f"output {name!r} is of FP16, which has no JSON form: ask for it with binary_data")
+        raise OutputError(f"output {name!r} is of FP16, which has no JSON form: ask for it with binary_data")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValidationError(f"output {name!r} holds NaN or infinity, which JSON lacks: ask for it with binary_data")
+        raise OutputError(f"output {name!r} holds NaN or infinity, which JSON lacks: ask for it with binary_data")
     orjson = require("orjson", "http")
     written: bytes = orjson.dumps(array.reshape(-1), option=orjson.OPT_SERIALIZE_NUMPY)
     return written
@@ -323,6 +324,6 @@ def _json_texts(name: str, elements: list[bytes]) -> bytes:
     try:
         return msgspec.json.encode([element.decode() for element in elements])
     except UnicodeDecodeError as error:
-        raise ValidationError(
+        raise OutputError(
             f"output {name!r} holds bytes that are no text, which JSON lacks: ask for it with binary_data ({error})"
         ) from error

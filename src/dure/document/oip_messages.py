@@ -109,7 +109,7 @@ _MESSAGES = {
     ),
     "RepositoryModelUnloadResponse": "",
 }
-# In the original, ModelIndex stands inside of RepositoryIndexResponse: on the wire that is the same.
+# In the original some stand inside of others, which is the same on the wire.
 
 _FIELD = re.compile(r"(?:(one|repeated|map) )?(\w+) (\w+) = (\d+)")
 

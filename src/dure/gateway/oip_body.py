@@ -20,12 +20,15 @@ HEAD_LENGTH = b"inference-header-content-length"
 _MAX_DIGITS = 12
 
 
+_NOTHING = b"null"
+
+
 class _Input(msgspec.Struct):
     name: str
     datatype: str
     shape: list[int]
     parameters: dict[str, Any] | None = None
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw(_NOTHING)
 
 
 class _Output(msgspec.Struct):
@@ -68,10 +71,11 @@ def read(body: bytes, head_length: bytes | None) -> Infer:
         parameters = dict(one.parameters or {})
         nbytes = parameters.pop("binary_data_size", None)
         check_input_parameters(one.name, parameters)
-        if nbytes is None and one.data is not None:
-            inputs.append(Input(one.name, one.datatype, one.shape, "json", memoryview(one.data)))
+        data = memoryview(one.data)
+        if nbytes is None and data != _NOTHING:
+            inputs.append(Input(one.name, one.datatype, one.shape, "json", data))
             continue
-        if type(nbytes) is not int or one.data is not None or not 0 <= nbytes <= len(rest) - at:
+        if type(nbytes) is not int or data != _NOTHING or not 0 <= nbytes <= len(rest) - at:
             raise DecodeError(
                 f"input {one.name!r:.60} needs data, or a binary_data_size of at most the {len(rest) - at:,} bytes"
                 f" that are left after the JSON, not {nbytes!r:.40}"

@@ -68,12 +68,12 @@ class Batch(msgspec.Struct):
         """Whether there is more than one request in it."""
         return len(self.counts) > 1
 
-    def answers(self, returned: Any, spent: Spent) -> list[Answer]:
-        """Take what a method returned apart: an answer for each request.
+    def answers(self, returned: Any, spent: Spent) -> list[Answer | Exception]:
+        """Take what a method returned apart: an answer for each request, or why it cannot be written.
 
         Raises:
             NotMergeable: There are several requests, and it is not clear whose is what.
-            ValidationError: Nothing that a method may return, or a value that cannot travel.
+            ValidationError: Nothing that a method may return.
         """
         begin = perf_counter()
         items = self.call.items
@@ -87,10 +87,14 @@ class Batch(msgspec.Struct):
             self._check_order(documents)
         else:
             counts = [len(documents)]
-        answers: list[Answer] = []
+        answers: list[Answer | Exception] = []
         for item, part in zip(items, split(documents, counts), strict=True):
-            pieces = encode_form(item.form, part)
-            answers.append((Outcome(False, len(part), length(pieces), result), pieces))
+            try:
+                pieces = encode_form(item.form, part)
+            except Exception as error:  # noqa: BLE001 - of user's values, and of one request: the others are answered
+                answers.append(error)
+            else:
+                answers.append((Outcome(False, len(part), length(pieces), result), pieces))
         spent.encode_s += perf_counter() - begin
         return answers
 

@@ -9,7 +9,16 @@ from typing import NamedTuple
 import msgspec
 
 from dure.device.loss import out_of_memory
-from dure.errors import DecodeError, DeviceLost, DeviceOutOfMemory, DureError, ExecutorError, ParametersError, to_wire
+from dure.errors import (
+    DecodeError,
+    DeviceLost,
+    DeviceOutOfMemory,
+    DureError,
+    ExecutorError,
+    OutputError,
+    ParametersError,
+    to_wire,
+)
 from dure.executor.chain import MEMBER
 from dure.transport.messages import Outcome
 from dure.worker.batch import Answer
@@ -24,7 +33,8 @@ class Where(NamedTuple):
 
 def failed(where: Where, error: BaseException, lost: str, count: int) -> list[Answer]:
     """Return an answer for each of `count` requests that says why it failed; `lost` is what device is lost."""
-    told = error if isinstance(error, DecodeError | ParametersError) else _user_error(where, error, lost)
+    callers = isinstance(error, DecodeError | ParametersError | OutputError)
+    told = error if callers else _user_error(where, error, lost)
     data = msgspec.msgpack.encode(to_wire(told))
     return [(Outcome(failed=True, rows=0, size=len(data), result=b""), [data])] * count
 

@@ -179,7 +179,7 @@ class Runner:
             if on_trial:
                 batch.check_whose(returned)
             with self._answering(batch.call):
-                return batch.answers(returned, spent)
+                answers = batch.answers(returned, spent)
         except Exception as error:  # noqa: BLE001 - what user code returned may fail in any way when it is looked at
             if not on_trial or endpoint is None or not isinstance(error, NotMergeable):
                 return self._failed(batch.call, error)
@@ -191,6 +191,7 @@ class Runner:
                 error,
             )
             return None
+        return [self._failed(batch.call, one)[0] if isinstance(one, Exception) else one for one in answers]
 
     # -- calls ----------------------------------------------------------------------------------------------------
 
