@@ -157,6 +157,12 @@ class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Port | None,
         Meta(description="port of a page that Prometheus reads; 0 takes a free one; no page if not given"),
     ] = None
+    traces_address: Annotated[
+        str | None, Meta(description="collector that OpenTelemetry's spans are sent to, e.g. http://127.0.0.1:4318")
+    ] = None
+    traces_share: Annotated[
+        float, Meta(ge=0, le=1, description="share of the requests that is traced where the client did not decide it")
+    ] = 1.0
     public_address: Annotated[
         str | None, Meta(description="address to print as the public one; dure never looks it up")
     ] = None

@@ -5,8 +5,10 @@ import gzip
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import time
 import zlib
 from collections.abc import Iterator
@@ -129,7 +131,7 @@ def test_how_it_was_served_is_told_if_asked(flow: Flow) -> None:
         (b'{"data": [{"blob": "?"}]}', 400, "data[0].blob must be base64"),
         (b'{"data": [{"embedding": [[1], [2, 3]]}]}', 400, "data[0].embedding must be numbers in a regular shape"),
         (b'{"data": [{"embedding": [NaN]}]}', 400, "JSON"),
-        (b'{"data": [' + b"[" * 5000 + b"]" * 5000 + b"]}", 400, "JSON"),
+        (b'{"data": [' + b"[" * 5000 + b"]" * 5000 + b"]}", 400, "more than 100 deep"),
         (b'{"data": [{"tags": ' + b'{"a":' * 900 + b"1" + b"}" * 900 + b"}]}", 400, ""),
         (b'{"data": ["\xff\xfe"]}', 400, ""),
         (b'{"data": ["a"], "timeout_s": -1}', 422, "timeout_s must be a number of seconds"),
@@ -160,6 +162,24 @@ def test_bodies_may_be_compressed(flow: Flow, name: str, pack: Any) -> None:
     assert post(flow.port, "/upper", body, {"Content-Encoding": "br"})[0] == 400
 
 
+def test_files_are_sent_as_curl_sends_them(flow: Flow, tmp_path: Path) -> None:
+    file = tmp_path / "one.txt"
+    file.write_text("두레 hands")
+    url = f"http://127.0.0.1:{flow.port}/upper"
+
+    def curl(*arguments: str) -> bytes:
+        return subprocess.run(["curl", "-sS", url, *arguments], check=True, capture_output=True, timeout=20).stdout
+
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl")
+    (doc,) = json.loads(curl("-F", f"file=@{file};type=text/plain"))["data"]
+    assert (doc["text"], doc["tags"], doc["mime_type"]) == ("두레 HANDS", {"filename": "one.txt"}, "text/plain")
+    assert texts(curl("--data-binary", f"@{file}", "-H", "Content-Type: text/plain")) == ["두레 HANDS"]
+    assert texts(curl("-F", "text=a", "-F", "text=b")) == ["A", "B"]
+    assert texts(curl("-d", '{"data": ["plain curl"]}')) == ["PLAIN CURL"]
+    assert texts(curl("--data-urlencode", "text=a b")) == ["A B"]
+
+
 def test_a_bomb_does_not_go_off(flow: Flow) -> None:
     bomb = gzip.compress(bytes(200 * 2**20))
     assert len(bomb) < LIMIT
@@ -174,10 +194,10 @@ def memory_mb(flow: Flow) -> float:
 
 
 def test_too_large_is_refused_before_it_is_read(flow: Flow) -> None:
-    head = b"POST /upper HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\nConnection: close\r\n\r\n"
+    head = b"POST /upper HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\nConnection: close\r\n\r\n"
     assert b"413" in raw(flow, head).partition(b"\r\n")[0]
     chunk = b"%x\r\n" % 2**16 + bytes(2**16) + b"\r\n"
-    head = b"POST /upper HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    head = b"POST /upper HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     assert b"413" in raw(flow, head + chunk * 17 + b"0\r\n\r\n").partition(b"\r\n")[0]
 
 
@@ -185,10 +205,10 @@ def test_too_large_is_refused_before_it_is_read(flow: Flow) -> None:
     "head",
     [
         b"nothing of HTTP\r\n\r\n",
-        b"POST /upper HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
-        b"POST /upper HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-        b"POST /upper HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        b"POST /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /upper HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"POST /upper HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST /upper HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ],
 )
 def test_heads_that_are_wrong_end_the_connection(flow: Flow, head: bytes) -> None:
@@ -203,7 +223,7 @@ def test_several_requests_in_one_packet_are_answered_in_order(flow: Flow) -> Non
     def one(text: str, *, last: bool = False) -> bytes:
         body = json.dumps({"data": [text]}).encode()
         end = b"Connection: close\r\n" if last else b""
-        return b"POST /upper HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%s\r\n%s" % (len(body), end, body)
+        return b"POST /upper HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n%s\r\n%s" % (len(body), end, body)
 
     answer = raw(flow, one("a") + one("b") + one("c", last=True))
     assert [answer.index(text) for text in (b'"A"', b'"B"', b'"C"')] == sorted(

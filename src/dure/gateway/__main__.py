@@ -22,6 +22,7 @@ from dure.gateway.grpc_front import GrpcFront
 from dure.gateway.guard import Guard
 from dure.gateway.native import NativeFront
 from dure.gateway.router import Router
+from dure.gateway.traces import Traces
 from dure.log import LIFECYCLE, get_logger
 from dure.transport.address import listening_socket, native_path
 from dure.transport.control import Control
@@ -61,6 +62,7 @@ class _Gateway:
         loop.add_signal_handler(signal.SIGTERM, stop.set)
         audit = self._assignment.spec.audit_file
         try:
+            self._router.traces = self._traces()
             guard = Guard(self._assignment.spec, None if audit is None else Audit(Path(audit)))
             ports = await self._open_doors(guard)
             page = self._metrics_page(guard)
@@ -86,8 +88,14 @@ class _Gateway:
         path.unlink(missing_ok=True)
         self._native.close()
         guard.close()
+        if self._router.traces is not None:
+            await asyncio.to_thread(self._router.traces.close)
         for dispatcher in self._router.dispatchers.values():
             dispatcher.close()
+
+    def _traces(self) -> Traces | None:
+        spec = self._assignment.spec
+        return None if spec.traces_address is None else Traces(spec.traces_address, spec.traces_share)
 
     def _metrics_page(self, guard: Guard) -> "MetricsPage | None":
         spec = self._assignment.spec

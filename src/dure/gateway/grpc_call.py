@@ -26,6 +26,7 @@ async def outcome_of(router: Router, request: Request, context: Any) -> Outcome:
     done: asyncio.Future[Outcome | DureError] = asyncio.get_running_loop().create_future()
     walk: Handle | None = None
     request.on_done = done.set_result
+    request.traceparent = next((value for key, value in context.invocation_metadata() if key == "traceparent"), "")
     remaining_s = context.time_remaining()
     if remaining_s is not None:
         request.timeout_s = min(remaining_s, request.timeout_s or remaining_s)

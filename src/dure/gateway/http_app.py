@@ -18,6 +18,7 @@ from dure.gateway.http_call import outcome_of, timeout_of
 from dure.gateway.http_events import EVENTS, Events
 from dure.gateway.http_exchange import Exchange, error_body, error_headers, to_json
 from dure.gateway.http_json import Body, NamedBody, answer_pieces, packed, parsed
+from dure.gateway.http_upload import body_of
 from dure.gateway.open_inference import OpenInference
 from dure.gateway.openai import OpenAi
 from dure.gateway.router import Request, Router
@@ -26,6 +27,8 @@ from dure.log import get_logger
 from dure.spec import GatewaySpec
 
 Route: TypeAlias = Callable[[Exchange], Awaitable[None]]
+
+_JSON_KINDS = (b"application/json", b"")  # what most say
 
 
 class HttpApp:
@@ -99,8 +102,10 @@ class HttpApp:
             error = {"code": "method_not_allowed", "message": f"{exchange.path}: an endpoint is called with POST"}
             await exchange.answer(to_json({"error": error}), status=405, headers=headers)
             return
-        body = await exchange.body(self._spec.max_request_bytes)
-        await self._call(exchange, exchange.path, parsed(self._read, body))
+        data = await exchange.body(self._spec.max_request_bytes)
+        kind = exchange.headers.get(b"content-type", b"")
+        body = None if kind in _JSON_KINDS else body_of(data, kind)
+        await self._call(exchange, exchange.path, body or parsed(self._read, data))
 
     async def _post_named(self, exchange: Exchange) -> None:
         body: NamedBody = parsed(self._read_named, await exchange.body(self._spec.max_request_bytes))
