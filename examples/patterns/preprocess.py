@@ -3,7 +3,7 @@
     python preprocess.py [number of texts] [rounds]
 
 The device is one core here; another one stands beside it. The texts are sentences, then web pages (HTML, from Python's
-own pydoc), of which there is more to prepare. Without a number it takes 240 sentences, or as many as the environment
+own pydoc), of which there is more to prepare. Without a number it takes 160 sentences, or as many as the environment
 variable DURE_EXAMPLE_DOCS says, and a quarter as many pages.
 """
 
@@ -121,7 +121,7 @@ def shown(page: str) -> str:
 
 
 def main() -> None:
-    num_docs = int(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("DURE_EXAMPLE_DOCS", "240"))
+    num_docs = int(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("DURE_EXAMPLE_DOCS", "160"))
     num_rounds = int(sys.argv[2] if len(sys.argv) > 2 else os.environ.get("DURE_EXAMPLE_ROUNDS", "5"))
     ways = {
         "all in one process": flow_of(group="all"),
@@ -133,13 +133,13 @@ def main() -> None:
             running.enter_context(flow)
             saturated(flow, sentences(32))  # the first requests are slow
         print(f"{num_rounds} rounds; median (least-most) of the rounds")
-        print(f"{'':24} {'texts':>14} {'docs/s':>16} {'device idle, %':>16}")
+        print(f"{'':24} {'texts':>14} {'docs/s':>20} {'device idle, %':>18}")
         for kind, docs in (("sentences", sentences(num_docs)), ("web pages", pages(max(1, num_docs // 4)))):
             rounds = [{name: saturated(flow, docs) for name, flow in ways.items()} for _ in range(num_rounds)]
             for name in ways:
                 rate, idle = zip(*(one[name] for one in rounds), strict=True)
                 share = spread([100 * one for one in idle])
-                print(f"{name:24} {len(docs):4} {kind} {spread(rate):>16} {share:>16}")
+                print(f"{name:24} {len(docs):4} {kind} {spread(rate):>20} {share:>18}")
 
 
 def flow_of(**settings: Any) -> Flow:
@@ -176,7 +176,7 @@ def device_seconds(flow: Flow) -> list[float]:
 
 
 def spread(values: Any) -> str:
-    return f"{statistics.median(values):.0f} ({min(values):.0f}-{max(values):.0f})"
+    return f"{statistics.median(values):.1f} ({min(values):.1f}-{max(values):.1f})"
 
 
 if __name__ == "__main__":

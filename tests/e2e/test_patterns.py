@@ -19,6 +19,7 @@ from dure.errors import ExecutorError
 FOLDER = Path(__file__).parents[2] / "examples" / "patterns"
 TEXTS = ["Many hands make light work.", "", "두레는 함께 하는 일입니다.", "word " * 400, "The sky is blue."]
 NEAR = 1e-5
+pytestmark = pytest.mark.timeout(180)  # models are loaded by several processes at a time
 
 
 @pytest.fixture(scope="module")
