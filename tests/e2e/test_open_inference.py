@@ -491,7 +491,7 @@ class Split(Executor):
     @requests
     def split(self, docs: DocumentArray, **kwargs: Any) -> None:
         for doc in docs:
-            doc.chunks = [Document(word) for word in doc.text.split()]
+            doc.chunks = DocumentArray(Document(word) for word in doc.text.split())
 
 
 class Lengths(Executor):

@@ -13,8 +13,8 @@ NAMES = sorted(vars(messages))
 
 
 def described(field: FieldDescriptor) -> tuple[Any, ...]:
-    kind = field.message_type.name if field.message_type is not None else field.type
-    return field.number, field.is_repeated, kind if kind != FieldDescriptor.TYPE_ENUM else field.enum_type.name
+    named = field.message_type or field.enum_type
+    return field.number, field.is_repeated, field.type, named and named.name
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -34,6 +34,11 @@ class Worker(Executor):
         for doc in docs:
             doc.tags["number"] = int(doc.text)
 
+    @requests(on="/odd")
+    def odd(self, docs: DocumentArray, **kwargs: Any) -> None:
+        for doc in docs:
+            doc.tags["value"] = object() if doc.text == "odd" else doc.text
+
     @requests(on="/lose")
     def lose(self, docs: DocumentArray, **kwargs: Any) -> None:
         self.calls += 1
@@ -124,6 +129,12 @@ def test_a_merged_call_that_fails_is_counted_with_its_halves(bench: Bench) -> No
     figures = bench.figures()
     assert (figures.num_calls, figures.num_requests, figures.num_documents) == (5, 3, 3)
     assert figures.compute_s > 0
+
+
+def test_an_answer_that_cannot_be_written_fails_alone(bench: Bench) -> None:
+    failed = bench.ask("/odd", ["a"], ["odd"], ["b"])
+    assert [type(error) for error in failed] == [type(None), ExecutorError, type(None)]
+    assert bench.figures().num_calls == 1, "nothing is computed again for it"
 
 
 def test_what_the_worker_does_itself_is_no_request(bench: Bench) -> None:
