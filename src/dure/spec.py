@@ -163,6 +163,9 @@ class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     traces_share: Annotated[
         float, Meta(ge=0, le=1, description="share of the requests that is traced where the client did not decide it")
     ] = 1.0
+    page: Annotated[bool, Meta(description="show a page at / over HTTP, where the Flow can be looked at and tried")] = (
+        True
+    )
     public_address: Annotated[
         str | None, Meta(description="address to print as the public one; dure never looks it up")
     ] = None

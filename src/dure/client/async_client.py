@@ -105,9 +105,9 @@ class AsyncClient(Remote):
         if path is not None:
             with contextlib.suppress(ConnectionLost) if self._protocol is None else contextlib.nullcontext():
                 return await AsyncNativeChannel.open(path)
-        from dure.client.grpc_channel import AsyncGrpcChannel
+        from dure.client.grpc_channel import AsyncGrpcChannel, access_of
 
-        return await AsyncGrpcChannel.open(written(self.host, self.port))
+        return await AsyncGrpcChannel.open(access_of(written(self.host, self.port), self.spec))
 
     async def close(self) -> None:
         """Close the connections that are kept, and keep none any more."""

@@ -31,7 +31,8 @@ class Client(Remote):
         host: Where the Flow listens; `host:port` and `grpc://host:port` are understood.
         port: Its port.
         protocol: "native" or "grpc"; if not given, our own channel where the Flow is on this machine, else gRPC.
-        **limits: Settings of `dure.spec.ClientSpec`.
+        **limits: Settings of `dure.spec.ClientSpec`; among them `key`, the API key, and `tls`, `tls_ca`, `tls_cert`,
+            `tls_key`, which go for gRPC. Our own channel needs neither: only processes of this user reach it.
     """
 
     def __init__(
@@ -145,9 +146,9 @@ class Client(Remote):
         if path is not None:
             with contextlib.suppress(ConnectionLost) if self._protocol is None else contextlib.nullcontext():
                 return NativeChannel(path)
-        from dure.client.grpc_channel import GrpcChannel
+        from dure.client.grpc_channel import GrpcChannel, access_of
 
-        return GrpcChannel(written(self.host, self.port))
+        return GrpcChannel(access_of(written(self.host, self.port), self.spec))
 
     def close(self) -> None:
         """Close the connections that are kept, and keep none any more."""

@@ -7,18 +7,21 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 import msgspec
+from msgspec import Struct
 
 from dure.client.exchange import Incoming
 from dure.client.native import MAX_FRAME_BYTES, Target, check_size
 from dure.document import dure_pb2 as pb
 from dure.document import plain, protobuf
 from dure.document.array import DocumentArray
-from dure.errors import ConnectionLost, DureError, TooLarge, from_wire
+from dure.errors import ConnectionLost, DureError, SpecError, TooLarge, from_wire
 from dure.served import Served
+from dure.spec import ClientSpec
 from dure.transport.messages import LIMIT_KEY
 
 _METHOD = "/dure.v1.Flow/Stream"
@@ -68,8 +71,37 @@ def _limit(metadata: Any) -> int:
     return next((int(value) for key, value in metadata or () if key == LIMIT_KEY), MAX_FRAME_BYTES)
 
 
+class Access(Struct, frozen=True):
+    """Where a Flow is, and how it is to be spoken to: `tls` by gRPC's credentials, `metadata` with the API key."""
+
+    address: str
+    tls: Any = None
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+def access_of(address: str, spec: ClientSpec) -> Access:
+    """Return how a Flow is to be spoken to.
+
+    Raises:
+        SpecError: A file of `tls_ca`, `tls_cert`, `tls_key` that cannot be read.
+    """
+    metadata = () if spec.key is None else (("authorization", f"Bearer {spec.key}"),)
+    if not spec.is_encrypted:
+        return Access(address, None, metadata)
+    try:
+        files = [
+            None if name is None else Path(name).read_bytes() for name in (spec.tls_ca, spec.tls_key, spec.tls_cert)
+        ]
+    except OSError as error:
+        raise SpecError(f"Client.tls_ca, tls_cert, tls_key: {error}") from error
+    return Access(address, grpc.ssl_channel_credentials(*files), metadata)
+
+
 def _failure(error: grpc.RpcError, address: str) -> DureError:
     status = error.code()
+    told = dict(error.trailing_metadata() or ()).get("dure-error-bin")
+    if told is not None:
+        return from_wire(msgspec.json.decode(told))
     if status is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return TooLarge(f"the Flow at {address} refused a message: {error.details()} (max_request_bytes)")
     return ConnectionLost(f"the Flow at {address} cannot be reached, or went away: {status.name}: {error.details()}")
@@ -79,21 +111,24 @@ class GrpcChannel:
     """A blocking connection: requests go through a queue, answers come through another, filled by a thread.
 
     Args:
-        address: `host:port`.
+        access: Where it is, and how it is to be spoken to.
 
     Raises:
         ConnectionLost: Nobody listens there.
     """
 
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+    def __init__(self, access: Access) -> None:
+        self._address = access.address
+        if access.tls is None:
+            self._channel = grpc.insecure_channel(access.address, options=_OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(access.address, access.tls, options=_OPTIONS)
         self._outgoing: queue.SimpleQueue[pb.RequestEnvelope | None] = queue.SimpleQueue()
         self._arrived: queue.SimpleQueue[pb.RepliesEnvelope | DureError] = queue.SimpleQueue()
         stream = self._channel.stream_stream(
             _METHOD, pb.RequestsEnvelope.SerializeToString, pb.RepliesEnvelope.FromString
         )
-        self._call: Any = stream(_merged(self._outgoing))
+        self._call: Any = stream(_merged(self._outgoing), metadata=access.metadata)
         self._room = threading.Semaphore(_MAX_ARRIVED)
         threading.Thread(target=self._read, daemon=True).start()
         self._limit = _limit(self._call.initial_metadata())
@@ -166,31 +201,35 @@ def _merged(outgoing: "queue.SimpleQueue[pb.RequestEnvelope | None]") -> Iterato
 class AsyncGrpcChannel:
     """A connection on the running event loop; make it with `open`."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self._channel: Any = grpc.aio.insecure_channel(address, options=_OPTIONS)
+    def __init__(self, access: Access) -> None:
+        self._address = access.address
+        self._channel: Any = (
+            grpc.aio.insecure_channel(access.address, options=_OPTIONS)
+            if access.tls is None
+            else grpc.aio.secure_channel(access.address, access.tls, options=_OPTIONS)
+        )
         stream: Any = self._channel.stream_stream(
             _METHOD, pb.RequestsEnvelope.SerializeToString, pb.RepliesEnvelope.FromString
         )
-        self._stream = stream()
+        self._stream = stream(metadata=access.metadata)
         self._arrived: asyncio.Queue[pb.RepliesEnvelope | DureError] = asyncio.Queue(_MAX_ARRIVED)
         self._loop = asyncio.get_running_loop()
         self._reader = self._loop.create_task(self._read())
         self._limit = 0
 
     @classmethod
-    async def open(cls, address: str) -> "AsyncGrpcChannel":
-        """Connect to `host:port`.
+    async def open(cls, access: Access) -> "AsyncGrpcChannel":
+        """Connect to a Flow.
 
         Raises:
             ConnectionLost: Nobody listens there.
         """
-        self = cls(address)
+        self = cls(access)
         try:
             self._limit = _limit(await self._stream.initial_metadata())
         except grpc.RpcError as error:
             await self.close()
-            raise _failure(error, address) from error
+            raise _failure(error, access.address) from error
         return self
 
     async def call(self, number: int, target: Target, documents: DocumentArray) -> int:

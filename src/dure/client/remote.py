@@ -33,13 +33,13 @@ class Remote:
         self.host = host.strip("[]")  # around an IPv6 address
         self.port = int(port)
         self._protocol = None if protocol is None else _protocol(protocol)
-        self._spec = build(ClientSpec, limits, "Client")
+        self.spec = build(ClientSpec, limits, "Client")
 
     def limits(self, options: Options) -> ClientSpec:
         """Return the limits of one `post`."""
         if options.request_size is None:
-            return self._spec
-        return build(ClientSpec, {**msgspec.structs.asdict(self._spec), "request_size": options.request_size}, "post")
+            return self.spec
+        return build(ClientSpec, {**msgspec.structs.asdict(self.spec), "request_size": options.request_size}, "post")
 
     def native_path(self) -> Path | None:
         """Return the Flow's own channel if it is to be used.

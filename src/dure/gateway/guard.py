@@ -47,7 +47,7 @@ class Guard:
         self._audit = audit
         self._clock = clock
         self._addresses: dict[str, Meter] = {}
-        self._clients: dict[str, Meter] = {}
+        self._clients: dict[str, tuple[Limits, Meter | None]] = {}
         self.refused: Counter[str] = Counter()
 
     def admit(self, need: Scope | None, arrival: Arrival) -> Visit:
@@ -102,16 +102,19 @@ class Guard:
                 if meters:  # whoever tries out keys is slowed down as well
                     Visit(arrival, None, meters, None).release()
                 raise
-            if key.limits.is_any:
-                meters.append(self._client_meter(key))
+            meter = self._client_meter(key)
+            if meter is not None:
+                meters.append(meter)
         elif need is Scope.ADMIN and not is_loopback(arrival.address):
             raise Forbidden("without keys (keys_file) this is allowed from this machine only")
         return Visit(arrival, key, meters, self._audit)
 
-    def _client_meter(self, key: Key) -> Meter:
-        meter = self._clients.get(key.id)
-        if meter is None or meter.limits != key.limits:
-            meter = self._clients[key.id] = Meter(f"the API key {key.id}", key.limits, self._clock())
+    def _client_meter(self, key: Key) -> Meter | None:
+        limits, meter = self._clients.get(key.id, (None, None))
+        if limits is not key.limits:  # a new client, or the file was read again
+            if limits != key.limits:
+                meter = Meter(f"the API key {key.id}", key.limits, self._clock()) if key.limits.is_any else None
+            self._clients[key.id] = (key.limits, meter)
         return meter
 
     def _address_meter(self, address: str) -> Meter:

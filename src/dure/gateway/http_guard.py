@@ -42,11 +42,15 @@ class HttpGuard:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         is_socket = scope["type"] == "websocket"
         method = "GET" if is_socket else scope["method"]
-        arrival = Arrival(
-            scope["type"], scope["path"], (scope["client"] or ("",))[0], _key_of(headers), is_stream=is_socket
-        )
+        client = scope["client"]
+        arrival = Arrival(scope["type"], scope["path"], client[0] if client else "", _key_of(headers), is_socket)
         try:
-            origin = self._checked_origin(headers, arrival)
+            origin = self._origins.check(headers)
+        except DureError as error:
+            self._guard.refuse(arrival, error)
+            await _refuse(scope, receive, send, error)
+            return
+        try:
             if origin is not None and not is_socket:
                 send = _with_cors(send, origin)
                 if method == "OPTIONS" and b"access-control-request-method" in headers:
@@ -58,18 +62,13 @@ class HttpGuard:
             await _refuse(scope, receive, send, error)
             return
         VISIT.set(visit)
-        status = _Status(send)
+        status = None
+        if visit.watches and not is_socket:
+            send = status = _Status(send)
         try:
-            await self._app(scope, receive, status if visit.watches and not is_socket else send)
+            await self._app(scope, receive, send)
         finally:
-            visit.release(status.outcome)
-
-    def _checked_origin(self, headers: dict[bytes, bytes], arrival: Arrival) -> bytes | None:
-        try:
-            return self._origins.check(headers)
-        except DureError as error:
-            self._guard.refuse(arrival, error)
-            raise
+            visit.release("ok" if status is None else status.outcome)
 
 
 class _Status:
@@ -91,6 +90,8 @@ def _key_of(headers: dict[bytes, bytes]) -> bytes | None:
     given = headers.get(b"authorization")
     if given is None:
         return headers.get(b"x-api-key")
+    if given.startswith(b"Bearer "):
+        return given[7:]
     kind, _, value = given.partition(b" ")
     if kind.lower() != b"basic":
         return value.strip() if kind.lower() == b"bearer" else given

@@ -29,7 +29,8 @@ from dure.gateway.limits import Limits
 from dure.log import get_logger
 
 _LOOK_S = 1.0
-_WORD = b"dure"
+_WORD = b"dure_"
+_ID_END = len(_WORD) + 16
 
 
 class Scope(StrEnum):
@@ -153,10 +154,9 @@ class KeyRing:
             self._look()
         if given is None:
             raise Unauthenticated("this Flow asks for an API key: send the header `Authorization: Bearer dure_…`")
-        word, _, rest = given.partition(b"_")
-        name, _, secret = rest.partition(b"_")
-        found = self._known.get(name)
-        if found is None or word != _WORD or not hmac.compare_digest(_hash(found[1], secret), found[2]):
+        found = self._known.get(given[len(_WORD) : _ID_END])
+        secret = given[_ID_END + 1 :]
+        if found is None or not given.startswith(_WORD) or not hmac.compare_digest(_hash(found[1], secret), found[2]):
             raise Unauthenticated("this API key is not known here")
         key = found[0]
         if key.revoked_at is not None or key.expires_at is not None:

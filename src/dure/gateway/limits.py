@@ -4,13 +4,17 @@ Pure: whoever asks brings the moment. Knows neither keys nor protocols.
 """
 
 from math import inf
-from typing import Annotated, NamedTuple
+from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
 from dure.errors import RateLimited
 from dure.gateway.bucket import Bucket
 
+Amounts: TypeAlias = tuple[int, int, int]
+"""Requests, documents, bytes."""
+
+_NAMES = ("max_requests_per_s", "max_rows_per_s", "max_bytes_per_s")
 _MIN_RETRY_S = 0.001
 
 
@@ -31,14 +35,6 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
 _NONE = Limits()
 
 
-class Amounts(NamedTuple):
-    """What is to be sent."""
-
-    requests: float = 0
-    rows: float = 0
-    size: float = 0
-
-
 class Meter:
     """What one client has sent and has under way.
 
@@ -48,58 +44,71 @@ class Meter:
         now: The moment, in seconds.
     """
 
-    __slots__ = ("_begun_s", "_buckets", "_max_concurrent", "_who", "limits", "num_running")
+    __slots__ = ("_mean_s", "_most", "_rates", "_requests", "_rows", "_size", "_who", "num_running")
 
     def __init__(self, who: str, limits: Limits, now: float) -> None:
         rates = (limits.max_requests_per_s, limits.max_rows_per_s, limits.max_bytes_per_s)
-        names = ("max_requests_per_s", "max_rows_per_s", "max_bytes_per_s")
-        self._buckets = [(i, names[i], rate, Bucket(rate, now)) for i, rate in enumerate(rates) if rate is not None]
-        self._max_concurrent = inf if limits.max_concurrent is None else limits.max_concurrent
+        self._rates = [None if rate is None else Bucket(rate, now) for rate in rates]
+        self._requests, self._rows, self._size = self._rates
+        self._most = inf if limits.max_concurrent is None else limits.max_concurrent
         self._who = who
-        self._begun_s = 0.1
-        self.limits = limits
+        self._mean_s = 0.1
         self.num_running = 0
 
-    def check(self, amounts: Amounts, now: float, *, one_more: bool) -> None:
-        """Refuse what is over a limit; take nothing yet.
+    def take(self, amounts: Amounts, now: float, *, one_more: bool) -> None:
+        """Count what is to be sent.
 
         Args:
-            amounts: What is to be sent.
+            amounts: Requests, documents, bytes.
             now: The moment.
-            one_more: Whether it would be under way beside what is.
+            one_more: Whether it will be under way beside what is.
 
         Raises:
-            RateLimited: Says which limit, and when it is worth trying again.
+            RateLimited: It is over a limit. Says which, and when it is worth trying again; nothing was counted.
         """
-        for index, name, rate, bucket in self._buckets:
-            wait_s = bucket.wait_s(amounts[index], now)
-            if wait_s > 0:
-                wait_s = max(wait_s, _MIN_RETRY_S)
-                raise RateLimited(
-                    f"{self._who} has had its share ({name}={rate:g}); try again in {wait_s:.3g} s",
-                    retry_after_s=wait_s,
-                )
-        if one_more and self.num_running >= self._max_concurrent:
-            wait_s = max(self._begun_s / self.num_running, _MIN_RETRY_S)
-            raise RateLimited(
-                f"{self._who} has {self.num_running} requests under way (max_concurrent={self._max_concurrent}); try"
-                f" again in {wait_s:.3g} s",
-                retry_after_s=wait_s,
-            )
-
-    def take(self, amounts: Amounts, *, one_more: bool) -> None:
-        """Count what was checked."""
-        for index, _, _, bucket in self._buckets:
-            bucket.take(amounts[index])
+        if one_more and self.num_running >= self._most:
+            raise self._refusal(f"{self.num_running} requests under way (max_concurrent={self._most})", self._mean_s)
+        requests, rows, size = amounts
+        # Each bucket by itself, not in a loop: this is done for every request.
+        bucket = self._requests
+        if bucket is not None and requests and (wait_s := bucket.take(requests, now)):
+            raise self._too_many(0, amounts, wait_s)
+        bucket = self._rows
+        if bucket is not None and (rows or bucket.level < 0) and (wait_s := bucket.take(rows, now)):
+            raise self._too_many(1, amounts, wait_s)
+        bucket = self._size
+        if bucket is not None and (size or bucket.level < 0) and (wait_s := bucket.take(size, now)):
+            raise self._too_many(2, amounts, wait_s)
         self.num_running += one_more
+
+    def give_back(self, amounts: Amounts, *, one_more: bool) -> None:
+        """What was counted last is not sent."""
+        self._return(amounts, len(self._rates))
+        self.num_running -= one_more
+
+    def _return(self, amounts: Amounts, count: int) -> None:
+        for bucket, amount in zip(self._rates[:count], amounts, strict=False):
+            if bucket is not None:
+                bucket.give_back(amount)
+
+    def _too_many(self, index: int, amounts: Amounts, wait_s: float) -> RateLimited:
+        self._return(amounts, index)
+        bucket = self._rates[index]
+        rate = 0.0 if bucket is None else bucket.rate
+        return self._refusal(f"had its share ({_NAMES[index]}={rate:g})", wait_s)
+
+    def _refusal(self, what: str, wait_s: float) -> RateLimited:
+        wait_s = max(wait_s, _MIN_RETRY_S)
+        return RateLimited(f"{self._who} has {what}; try again in {wait_s:.3g} s", retry_after_s=wait_s)
 
     def leave(self, count: int, seconds: float) -> None:
         """So many are under way no more, after as many seconds."""
         self.num_running -= count
-        self._begun_s += 0.1 * (seconds - self._begun_s)
+        self._mean_s += 0.1 * (seconds - self._mean_s)
 
     def is_idle(self, now: float) -> bool:
         """Whether it could be forgotten: as if it had never sent anything."""
-        for _, _, _, bucket in self._buckets:
-            bucket.wait_s(0, now)
-        return not self.num_running and all(bucket.is_full for _, _, _, bucket in self._buckets)
+        rates = [bucket for bucket in self._rates if bucket is not None]
+        for bucket in rates:
+            bucket.take(0, now)
+        return not self.num_running and all(bucket.is_full for bucket in rates)

@@ -143,6 +143,7 @@ class Router:
 
     Attributes:
         figures: What became of requests.
+        nodes: As they were given.
         traces: Where spans are made of them, if anywhere.
     """
 
@@ -152,7 +153,7 @@ class Router:
         self.dispatchers = {name: Dispatcher(name, node, self._changed, ask) for name, node in nodes.items()}
         self.figures = RequestFigures()
         self.traces: Traces | None = None
-        self._nodes = nodes
+        self.nodes = nodes
         self._on_change = on_change
         self._routes: dict[str, _Route] = {}
 
@@ -260,7 +261,7 @@ class Router:
 
     def _active_needs(self, name: str, active: list[str]) -> list[str]:
         found: dict[str, None] = {}
-        for source in self._nodes[name].needs:
+        for source in self.nodes[name].needs:
             if source == GATEWAY or source in active:
                 found[source] = None
             else:

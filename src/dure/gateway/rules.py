@@ -18,10 +18,12 @@ HTTP: dict[tuple[str, str], Scope | None] = {
     ("GET", "/v2/health/ready"): OPEN,
     ("POST", "/post"): Scope.INFER,
     ("GET", "/openapi.json"): Scope.INFER,
+    ("GET", "/"): OPEN,
+    ("GET", "/live.json"): Scope.METRICS,
 }
 """Single routes, by method and path."""
 
-FAMILIES: dict[str, Scope | None] = {"docs": Scope.INFER, "v1": Scope.INFER, "v2": Scope.INFER}
+FAMILIES: dict[str, Scope | None] = {"docs": Scope.INFER, "page": OPEN, "v1": Scope.INFER, "v2": Scope.INFER}
 """Everything else below a first segment."""
 
 _ADMIN = re.compile(r"/v2/(?:repository/.*/(?:un)?load|.*/?(?:trace/setting|logging)|\w*sharedmemory/.*)")

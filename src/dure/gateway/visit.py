@@ -9,14 +9,14 @@ from contextvars import ContextVar
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dure.errors import Cancelled, DureError
+from dure.errors import Cancelled, DureError, RateLimited
 from dure.gateway.audit import Audit, Entry
 from dure.gateway.limits import Amounts, Meter
 
 if TYPE_CHECKING:
     from dure.gateway.keys import Key
 
-_ADMISSION = Amounts(requests=1)
+_ADMISSION: Amounts = (1, 0, 0)
 
 
 class Arrival(NamedTuple):
@@ -80,8 +80,9 @@ class Visit:
             RateLimited: It has had its share.
         """
         if self._meters:
-            amounts = Amounts(1 if self._num_requests else 0, rows, size)
-            self._hold(amounts, monotonic(), one_more=self._num_running >= self._num_held)
+            self._hold(
+                (1 if self._num_requests else 0, rows, size), monotonic(), one_more=self._num_running >= self._num_held
+            )
         self._num_requests += 1
         self._num_running += 1
 
@@ -106,10 +107,15 @@ class Visit:
                 self._write(self._arrival.what, 0, outcome, seconds)
 
     def _hold(self, amounts: Amounts, now: float, *, one_more: bool) -> None:
-        for meter in self._meters:
-            meter.check(amounts, now, one_more=one_more)
-        for meter in self._meters:
-            meter.take(amounts, one_more=one_more)
+        taken = 0
+        try:
+            for meter in self._meters:
+                meter.take(amounts, now, one_more=one_more)
+                taken += 1
+        except RateLimited:
+            for meter in self._meters[:taken]:
+                meter.give_back(amounts, one_more=one_more)
+            raise
         self._num_held += one_more
 
     def _write(self, endpoint: str, rows: int, outcome: str, seconds: float) -> None:
