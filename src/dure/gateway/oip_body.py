@@ -10,6 +10,7 @@ import msgspec
 from dure.document.oip_tensors import Rendering, open_answer
 from dure.errors import DecodeError, RequestError, ValidationError
 from dure.gateway.http_exchange import to_json
+from dure.gateway.json_depth import check_depth
 from dure.gateway.oip_call import Infer, Input, check_input_parameters, results_of
 from dure.gateway.oip_models import VERSION
 from dure.gateway.router import Outcome
@@ -39,10 +40,11 @@ class _Output(msgspec.Struct):
 class _Body(msgspec.Struct):
     inputs: list[_Input]
     id: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: msgspec.Raw = msgspec.Raw(_NOTHING)
     outputs: list[_Output] | None = None
 
 
+_read_parameters = msgspec.json.Decoder(dict[str, Any] | None).decode
 _read = msgspec.json.Decoder(_Body).decode
 
 
@@ -58,6 +60,8 @@ def read(body: bytes, head_length: bytes | None) -> Infer:
     view = memoryview(body)
     try:
         found: _Body = _read(view[:size])
+        check_depth(bytes(found.parameters))
+        parameters = _read_parameters(found.parameters) or {}
     except msgspec.ValidationError as error:
         raise RequestError(
             'the body must be like {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["…"]}]}:'
@@ -68,9 +72,9 @@ def read(body: bytes, head_length: bytes | None) -> Infer:
     rest, at = view[size:], 0
     inputs: list[Input] = []
     for one in found.inputs:
-        parameters = dict(one.parameters or {})
-        nbytes = parameters.pop("binary_data_size", None)
-        check_input_parameters(one.name, parameters)
+        said = dict(one.parameters or {})
+        nbytes = said.pop("binary_data_size", None)
+        check_input_parameters(one.name, said)
         data = memoryview(one.data)
         if nbytes is None and data != _NOTHING:
             inputs.append(Input(one.name, one.datatype, one.shape, "json", data))
@@ -85,7 +89,7 @@ def read(body: bytes, head_length: bytes | None) -> Infer:
     if at != len(rest):
         raise DecodeError(f"{len(rest):,} bytes follow the JSON, of which inputs have {at:,} (binary_data_size)")
     outputs = [(one.name, one.parameters or {}) for one in found.outputs or ()]
-    return Infer(found.id or "", found.parameters or {}, inputs, outputs, binary=False)
+    return Infer(found.id or "", parameters, inputs, outputs, binary=False)
 
 
 def _head_length(given: bytes | None, size: int) -> int:

@@ -87,6 +87,14 @@ def test_what_is_no_request_is_refused(text: bytes) -> None:
         read(text, None)
 
 
+def test_parameters_are_not_nested_without_end() -> None:
+    deep = b'{"inputs": [], "parameters": {"k": ' + b"[" * 200 + b"]" * 200 + b"}}"
+    with pytest.raises(DecodeError, match="deep"):
+        read(deep, None)
+    with pytest.raises(RequestError, match="Expected `object"):
+        read(b'{"inputs": [], "parameters": [1]}', None)
+
+
 @given(
     inputs=st.lists(
         st.fixed_dictionaries(
