@@ -63,6 +63,11 @@ class Dispatcher:
         return bool(self._replicas)
 
     @property
+    def replicas(self) -> list[Replica]:
+        """Those that are there."""
+        return list(self._replicas)
+
+    @property
     def num_replicas(self) -> int:
         """How many replicas there are."""
         return len(self._replicas)

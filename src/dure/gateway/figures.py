@@ -4,7 +4,7 @@ Numbers only, cheap to write on every request. How they are shown is `metrics_pa
 """
 
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from time import monotonic
 from typing import TypeVar
@@ -30,6 +30,7 @@ STAGES = ("queue", "wait", "decode", "compute", "encode")
 C = TypeVar("C")
 
 _MAX_EXACT_ROWS = 256
+_MAX_RECENT, _MAX_SHOWN = 20, 300
 _MAX_ENDPOINTS = 1024  # a default method answers any name a client thinks of
 
 
@@ -64,6 +65,15 @@ class EndpointCalls(Struct):
     batches: dict[int, Batches] = {}
 
 
+class Fault(Struct):
+    """A request that failed: when, by the monotonic clock, where, and how."""
+
+    at: float
+    endpoint: str
+    code: str
+    message: str
+
+
 class Histogram:
     """How often values fell between some bounds, and their sum.
 
@@ -89,11 +99,15 @@ class RequestFigures:
         self.seconds = Histogram()
         self.outcomes: Counter[str] = Counter()
         self.endpoints: dict[str, EndpointRequests] = {}
+        self.recent: deque[Fault] = deque(maxlen=_MAX_RECENT)
 
     def finished(self, error: DureError | None, seconds: float, endpoint: str = "", rows: int = 0) -> None:
         """Count a request for some documents that is answered, or failed with `error`, after some time."""
         self.outcomes[outcome_of(error)] += 1
         self.seconds.observe(seconds)
+        if error is not None:
+            said = str(error.args[0]) if error.args else ""
+            self.recent.append(Fault(monotonic(), endpoint[:_MAX_SHOWN], error.code, said[:_MAX_SHOWN]))
         if isinstance(error, EndpointNotFound):
             return
         counts = self.endpoints.get(endpoint) or _bounded(self.endpoints, endpoint, EndpointRequests)

@@ -19,6 +19,7 @@ from dure.gateway.http_events import EVENTS, Events
 from dure.gateway.http_exchange import Exchange, error_body, error_headers, to_json
 from dure.gateway.http_json import Body, NamedBody, answer_pieces, packed, parsed
 from dure.gateway.http_upload import body_of
+from dure.gateway.live_page import LivePage
 from dure.gateway.open_inference import OpenInference
 from dure.gateway.openai import OpenAi
 from dure.gateway.router import Request, Router
@@ -48,15 +49,17 @@ class HttpApp:
         self._spec = spec
         self._read = msgspec.json.Decoder(Body).decode
         self._read_named = msgspec.json.Decoder(NamedBody).decode
-        page = DocsPage(router)
+        page, live = DocsPage(router), LivePage(router)
         self._fixed: dict[tuple[str, str], Route] = {
             ("GET", "/health/live"): self._live,
             ("GET", "/health/ready"): self._ready,
             ("POST", "/post"): self._post_named,
             ("GET", "/openapi.json"): page.describe,
+            **({("GET", "/"): live.serve, ("GET", "/live.json"): live.figures} if spec.page else {}),
         }
         self._families: dict[str, Route] = {
             "docs": page.serve,
+            "page": live.serve,
             "v1": OpenAi(router, spec).serve,
             "v2": OpenInference(router, spec).serve,
         }
