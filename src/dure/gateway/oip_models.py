@@ -4,7 +4,7 @@ Plain values, which both doors send in their own way. Endpoint `/encode` is mode
 """
 
 import time
-from importlib.metadata import version as version_of
+from functools import cache
 from time import monotonic
 from typing import Any, NoReturn
 
@@ -95,7 +95,7 @@ class Models:
 
     def server(self) -> dict[str, Any]:
         """Return what is told of the server."""
-        return {"name": "dure", "version": version_of("dure"), "extensions": list(EXTENSIONS)}
+        return {"name": "dure", "version": _version(), "extensions": list(EXTENSIONS)}
 
     def metadata(self, name: str, version: str = "") -> dict[str, Any]:
         """Return the names, types and shapes of a model's inputs and outputs.
@@ -255,3 +255,10 @@ def _dims(datatype: str) -> list[int]:
 
 def _data_type(datatype: str) -> str:
     return "TYPE_STRING" if datatype == BYTES else f"TYPE_{datatype}"
+
+
+@cache
+def _version() -> str:
+    from importlib.metadata import version  # takes as long to import as all of this protocol
+
+    return version("dure")
