@@ -8,6 +8,7 @@ as JSON. Columns of numbers are never gone through number by number. Knows nothi
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import chain
 from math import prod
 from typing import Any
 
@@ -199,9 +200,9 @@ def _values(tensor: Tensor, data: memoryview, kind: type) -> Sequence[Any]:
 
 def _flat(values: list[Any], tensor: Tensor) -> list[Any]:
     for length in tensor.shape[1:]:
-        if any(len(value) != length for value in values):
+        if not set(map(len, values)) <= {length}:
             raise DecodeError(f"input {tensor.name!r}: the lists in data are not nested as shape {tensor.shape!r:.80}")
-        values = [inner for value in values for inner in value]
+        values = list(chain.from_iterable(values))
     return values
 
 

@@ -61,6 +61,7 @@ def test_how_outputs_are_wanted(
         ({"sequence_id": 7}, [], "sequence"),
         ({"headers": "x"}, [], "reserved"),
         ({"triton_x": 1}, [], "reserved"),
+        ({}, [("text", {}), ("text", {"binary_data": True})], "asked for twice"),
         ({}, [("nothing", {})], "no output is named 'nothing'"),
         ({}, [("text", {"classification": 3})], "classification"),
         ({}, [("text", {"shared_memory_region": "r"})], "shared_memory_region"),
