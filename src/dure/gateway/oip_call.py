@@ -58,9 +58,7 @@ def request_of(endpoint: str, infer: Infer) -> tuple[Request, Rendering]:
         raise ValidationError(f"parameter 'binary_data_output' is true or false, not {binary!r:.40}")
     parameters.pop(EMPTY_FINAL, None)
     _check_reserved(parameters)
-    if len({name for name, _ in infer.outputs}) < len(
-        infer.outputs
-    ):  # they would make a large answer of a small request
+    if len({name for name, _ in infer.outputs}) < len(infer.outputs):  # of a small request, a large answer
         raise ValidationError("an output is asked for twice")
     names = columns_of([(one.name, one.datatype) for one in infer.inputs])
     tensors = [(_tensor(name, one), one.piece) for name, one in zip(names, infer.inputs, strict=True)]
