@@ -99,7 +99,8 @@ def access_of(address: str, spec: ClientSpec) -> Access:
 
 def _failure(error: grpc.RpcError, address: str) -> DureError:
     status = error.code()
-    told = dict(error.trailing_metadata() or ()).get("dure-error-bin")
+    metadata: Any = error.trailing_metadata() or ()
+    told = dict(metadata).get("dure-error-bin")
     if told is not None:
         return from_wire(msgspec.json.decode(told))
     if status is grpc.StatusCode.RESOURCE_EXHAUSTED:

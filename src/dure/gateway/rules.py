@@ -26,8 +26,8 @@ HTTP: dict[tuple[str, str], Scope | None] = {
 FAMILIES: dict[str, Scope | None] = {"docs": Scope.INFER, "page": OPEN, "v1": Scope.INFER, "v2": Scope.INFER}
 """Everything else below a first segment."""
 
-_ADMIN = re.compile(r"/v2/(?:repository/.*/(?:un)?load|.*/?(?:trace/setting|logging)|\w*sharedmemory/.*)")
-"""What changes the Flow, or reaches beyond it."""
+_ADMIN = re.compile(r"/v2/(?:repository/.*/(?:un)?load|(?:.*/)?trace/setting|logging)")
+"""What changes the Flow."""
 
 GRPC: dict[str, Scope | None] = {
     "/grpc.health.v1.Health": OPEN,

@@ -1,0 +1,62 @@
+"""TLS at every door, and clients that show certificates of their own."""
+
+import subprocess
+from http.client import HTTPSConnection
+from pathlib import Path
+from ssl import SSLError, create_default_context
+from typing import Any
+
+import pytest
+
+from dure import Client, Flow
+from dure.errors import ConnectionLost
+from tests.e2e.steps import Slow
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tls")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=30)
+
+    new = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    openssl(*new, "-x509", "-days", "2", "-subj", "/CN=house", "-keyout", "ca.key", "-out", "ca.pem")
+    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    for name in ("server", "client"):
+        openssl(*new, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        sign = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names")
+        openssl("x509", "-req", "-in", f"{name}.csr", *sign, "-out", f"{name}.pem")
+    return folder
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+def test_tls(certificates: Path, mutual: bool) -> None:
+    own = {"tls_cert": str(certificates / "server.pem"), "tls_key": str(certificates / "server.key")}
+    ca = str(certificates / "ca.pem")
+    theirs = {"tls_cert": str(certificates / "client.pem"), "tls_key": str(certificates / "client.key")}
+    settings: dict[str, Any] = {**own, "tls_client_ca": ca} if mutual else own
+    with Flow(protocol=["grpc", "http"], **settings).add(uses=Slow) as flow:
+        port = flow.ports["grpc"]
+        with Client(port=port, protocol="grpc", tls_ca=ca, **(theirs if mutual else {})) as client:
+            assert len(client.post("/work", ["a"])) == 1
+        strangers: list[dict[str, Any]] = [{}, {"tls": True}, *([{"tls_ca": ca}] if mutual else [])]
+        for stranger in strangers:
+            with pytest.raises(ConnectionLost), Client(port=port, protocol="grpc", **stranger) as client:
+                client.post("/work", ["a"])
+        assert https_status(flow, ca, theirs if mutual else None) == 200
+        if mutual:
+            with pytest.raises((SSLError, ConnectionError)):
+                https_status(flow, ca, None)
+
+
+def https_status(flow: Flow, ca: str, own: dict[str, str] | None) -> int:
+    context = create_default_context(cafile=ca)
+    if own is not None:
+        context.load_cert_chain(own["tls_cert"], own["tls_key"])
+    connection = HTTPSConnection("127.0.0.1", flow.ports["http"], timeout=20, context=context)
+    try:
+        connection.request("GET", "/health/live")
+        return connection.getresponse().status
+    finally:
+        connection.close()
