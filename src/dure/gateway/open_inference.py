@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from dure.errors import DecodeError, DureError
+from dure.errors import DecodeError, DureError, EndpointNotFound
 from dure.gateway.http_call import outcome_of, timeout_of
 from dure.gateway.http_exchange import JSON, Exchange, Headers, error_body, error_headers, to_json
 from dure.gateway.oip_body import HEAD_LENGTH, read, write
@@ -59,6 +59,8 @@ class OpenInference:
             await exchange.answer(body, status=error.http_status, headers=error_headers(error))
 
     async def _serve(self, exchange: Exchange, path: str) -> None:
+        if "http" not in self._spec.protocol:
+            raise EndpointNotFound("this Flow is called by WebSocket here, not by HTTP (protocol)")
         if _UNSUPPORTED.fullmatch(path):
             raise Unsupported(f"{exchange.path}: this part of the protocol is not offered here")
         if path == "":
