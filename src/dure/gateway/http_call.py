@@ -3,13 +3,15 @@
 Whatever the words in which it was asked. Knows nothing of routes and bodies.
 """
 
-import asyncio
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dure.errors import Cancelled, DureError, ValidationError
 from dure.gateway.http_exchange import Exchange
 from dure.gateway.router import Handle, Outcome, Request, Router
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 async def outcome_of(router: Router, request: Request, exchange: Exchange) -> Outcome:
@@ -18,7 +20,7 @@ async def outcome_of(router: Router, request: Request, exchange: Exchange) -> Ou
     Raises:
         DureError: What it came to instead of an answer.
     """
-    done: asyncio.Future[Outcome | DureError] = asyncio.get_running_loop().create_future()
+    done: asyncio.Future[Outcome | DureError] = exchange.future()
     request.on_done = done.set_result
     request.traceparent = exchange.headers.get(b"traceparent", b"").decode("latin-1")
     handle = router.submit(request)

@@ -17,14 +17,55 @@ _REQUEST_S = 30.0
 _LEAST_BYTES_PER_S = 10_000
 
 
+class Corked:
+    """A transport that can be told to keep what is written, so that it goes out in one call of the system.
+
+    Args:
+        transport: The one below; it answers for everything else.
+    """
+
+    __slots__ = ("_kept", "_transport")
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._kept: list[bytes] | None = None
+
+    def write(self, data: bytes) -> None:
+        """Write, or keep."""
+        if self._kept is None:
+            self._transport.write(data)
+        else:
+            self._kept.append(data)
+
+    def cork(self) -> None:
+        """Keep what is written from now on."""
+        self._kept = []
+
+    def uncork(self) -> None:
+        """Write what was kept."""
+        kept, self._kept = self._kept, None
+        if kept:
+            self._transport.write(b"".join(kept))
+
+    def close(self) -> None:
+        """Write what was kept, and close."""
+        self.uncork()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class HttpConnection(HttpToolsProtocol):
     """One connection, of any number of requests after each other.
 
     Attributes:
         on_lost: Called if the client goes away while its request is served.
+        corked: What is written to.
     """
 
     on_lost: Callable[[], None] | None = None
+    corked: Corked
     _head_bytes = 0
     _body_bytes = 0
     _reading_since: float | None = None
@@ -32,7 +73,8 @@ class HttpConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin to watch for a client who does not come to the end of a request."""
-        super().connection_made(transport)
+        self.corked = Corked(transport)
+        super().connection_made(self.corked)  # type: ignore[arg-type]
         self._reading_since = monotonic()
         self._looking = self.loop.call_later(_LOOK_S, self._look)
 

@@ -6,11 +6,14 @@ Knows nothing of routes and documents.
 import zlib
 from collections.abc import Callable, Iterable
 from math import ceil
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
 from dure.errors import DecodeError, DureError, TooLarge, to_wire
+
+if TYPE_CHECKING:
+    import asyncio
 
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
@@ -71,6 +74,12 @@ class Exchange:
         encoding = self.headers.get(b"content-encoding")
         return body if encoding is None else _unpacked(body, encoding.strip().lower(), max_bytes)
 
+    def future(self) -> "asyncio.Future[Any]":
+        """Return a future of the loop on which this is answered."""
+        # The connection knows it; to ask for the running loop costs a call of the system.
+        made: asyncio.Future[Any] = self.scope["dure.connection"].loop.create_future()
+        return made
+
     def on_lost(self, withdraw: Callable[[], None] | None) -> None:
         """Say what is to be done when the client goes away before it is answered."""
         self.scope["dure.connection"].on_lost = withdraw
@@ -82,8 +91,13 @@ class Exchange:
         self.started = True
         length = str(len(body)).encode()
         fields = [(b"content-type", content_type), (b"content-length", length), *headers]
-        await self._send({"type": "http.response.start", "status": status, "headers": fields})
-        await self._send({"type": "http.response.body", "body": body})
+        corked = self.scope["dure.connection"].corked
+        corked.cork()
+        try:
+            await self._send({"type": "http.response.start", "status": status, "headers": fields})
+            await self._send({"type": "http.response.body", "body": body})
+        finally:
+            corked.uncork()
 
     async def begin(self, content_type: bytes, headers: Headers = ()) -> None:
         """Begin an answer that is sent in pieces."""

@@ -1,11 +1,14 @@
 """Routes below `/v2`: what they are taken for, and what they answer, without a socket."""
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
 from dure.gateway.assignment import Node
+from dure.gateway.http_connection import Corked
 from dure.gateway.http_exchange import Exchange
 from dure.gateway.open_inference import OpenInference
 from dure.gateway.router import Router
@@ -29,7 +32,8 @@ async def ask(method: str, path: str, body: bytes = b"", protocol: str = "http")
         sent.append(message)
 
     spec = msgspec.convert({"protocol": [protocol]}, GatewaySpec)
-    scope = {"type": "http", "method": method, "path": path, "headers": []}
+    connection = SimpleNamespace(loop=asyncio.get_running_loop(), corked=Corked(None))
+    scope = {"type": "http", "method": method, "path": path, "headers": [], "dure.connection": connection}
     await OpenInference(router, spec).serve(Exchange(scope, receive, send))
     answer = sent[1]["body"]
     return sent[0]["status"], msgspec.json.decode(answer) if answer else None
