@@ -16,6 +16,7 @@ import grpc
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from dure import AsyncClient, Client, Flow
 from dure.errors import DureError, Forbidden, RateLimited, SpecError, Unauthenticated
@@ -264,7 +265,8 @@ def test_who_has_had_its_share_is_told_when_to_come_again(flow: Flow, keys: dict
 
 def test_retry_info_is_where_grpc_clients_look_for_it(flow: Flow, keys: dict[str, str]) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{flow.ports['grpc']}") as channel:
-        call = channel.unary_unary("/dure.v1.Flow/Post")
+        post: Any = channel.unary_unary
+        call, told = post("/dure.v1.Flow/Post"), {}
         code = None
         for _ in range(20):
             with contextlib.suppress(grpc.RpcError):
@@ -272,7 +274,8 @@ def test_retry_info_is_where_grpc_clients_look_for_it(flow: Flow, keys: dict[str
             try:
                 call(b"", metadata=tuple(bearer(keys, "few").items()))
             except grpc.RpcError as error:
-                code, told = error.code(), dict(error.trailing_metadata())
+                metadata: Any = error.trailing_metadata()
+                code, told = error.code(), dict(metadata)
                 if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
                     break
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -306,7 +309,9 @@ def test_web_pages(flow: Flow, keys: dict[str, str]) -> None:
     assert (status, headers["access-control-allow-headers"]) == (204, "authorization")
     with (
         pytest.raises(InvalidStatus, match="403"),
-        connect(f"ws://127.0.0.1:{flow.ports['websocket']}/", additional_headers=key, origin="https://evil.example"),
+        connect(
+            f"ws://127.0.0.1:{flow.ports['websocket']}/", additional_headers=key, origin=Origin("https://evil.example")
+        ),
     ):
         pass
 

@@ -18,11 +18,12 @@ from dure.executor.yaml_file import read_yaml
 from dure.spec import ExecutorSpec, FlowSpec, GatewaySpec, build, suggest
 
 _KEYS = ("jtype", "version", "with", "executors")
+_FILES = ("keys_file", "tls_cert", "tls_key", "tls_client_ca", "audit_file")
 _FLOW_KEYS = ("name", "env")
 
 
 def flow_of(source: str | Path) -> FlowSpec:
-    """Read a Flow from a file or from YAML text; relative paths in `uses` and `py_modules` start at the file.
+    """Read a Flow from a file or from YAML text; relative paths start at the file.
 
     Raises:
         SpecError: Broken YAML or a wrong setting; the message begins with the file and the path of the value.
@@ -37,6 +38,9 @@ def flow_of(source: str | Path) -> FlowSpec:
     settings = values.get("with") or {}
     if not isinstance(settings, dict):
         raise SpecError(f"{where}: with: must be a mapping, not {settings!r:.60}")
+    if folder is not None:
+        beside = {key: folder / settings[key] for key in _FILES if isinstance(settings.get(key), str)}
+        settings = {**settings, **{key: str(path) for key, path in beside.items()}}
     executors = values.get("executors") or []
     if not isinstance(executors, list):
         raise SpecError(f"{where}: executors: must be a list, not {executors!r:.60}")

@@ -131,3 +131,11 @@ def test_a_class_nobody_finds_by_name() -> None:
 
     with pytest.raises(SpecError, match=r"executors\[0\]\.uses: .*Local is defined in .*where no other process"):
         Flow().add(uses=Local).save_config()
+
+
+def test_files_of_the_gateway_start_at_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "flow.yml"
+    path.write_text("jtype: Flow\nwith: {keys_file: keys.json, tls_cert: a.pem, tls_key: /b.key, cors_origins: '*'}\n")
+    spec = Flow.load_config(path).spec.gateway
+    assert (spec.keys_file, spec.tls_cert, spec.tls_key) == (f"{tmp_path}/keys.json", f"{tmp_path}/a.pem", "/b.key")
+    assert spec.cors_origins == ["*"]
