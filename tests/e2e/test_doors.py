@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 
 from dure import Document, DocumentArray, Executor, Flow, batching, requests
+from dure.document import dure_pb2 as pb
 from tests.e2e.doors import DOORS, call
 
 ALL = pytest.mark.parametrize("door", DOORS)
@@ -203,3 +205,37 @@ def test_a_request_that_is_too_large_is_refused(flow: Flow, door: str) -> None:
     assert error is not None
     assert error["code"] == "too_large"
     assert "1,048,576" in error["message"]
+
+
+class Mark(Executor):
+    """Adds its name to the scores."""
+
+    @requests(on="/mark")
+    def mark(self, docs: DocumentArray, **kwargs: Any) -> None:
+        """Mark."""
+        for doc in docs:
+            doc.scores[self.runtime_args.name] = len(doc.scores)
+
+
+@pytest.mark.parametrize("with_first", [False, True])
+@ALL
+def test_branches_are_joined_though_the_client_gives_no_ids(door: str, *, with_first: bool) -> None:
+    flow = Flow(protocol=list(DOORS))
+    if with_first:
+        flow = flow.add(uses=Mark, name="first", timeout_ready_s=20)
+    needs = "first" if with_first else "gateway"
+    flow = flow.add(uses=Mark, name="one", needs=needs, timeout_ready_s=20)
+    flow = flow.add(uses=Mark, name="two", needs=needs, timeout_ready_s=20)
+    with flow.needs_all(name="end", timeout_ready_s=20) as running:
+        back = call(door, running, "/mark", ["a", "b"]).docs
+        assert [doc["text"] for doc in back] == ["a", "b"]
+        assert all({"one", "two"} <= doc["scores"].keys() for doc in back)
+        bare = pb.Documents(rows=2, text=["a", "b"]).SerializeToString()
+        with grpc.insecure_channel(f"127.0.0.1:{running.ports['grpc']}") as channel:
+            post: Any = channel.unary_unary(
+                "/dure.v1.Flow/Post",
+                request_serializer=pb.RequestEnvelope.SerializeToString,
+                response_deserializer=pb.ReplyEnvelope.FromString,
+            )
+            reply = post(pb.RequestEnvelope(endpoint="/mark", documents=bare))
+        assert pb.Documents.FromString(reply.documents).text == ["a", "b"]

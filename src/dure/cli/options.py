@@ -143,10 +143,8 @@ def _shell_type(kind: inspect.Type) -> "tuple[click.ParamType[Any], bool]":
             return _shell_type(_plain(item))[0], True
         case inspect.UnionType(types=members):
             # One value or several: a list says both. Numbers or words: whichever is written.
-            for member in members:
-                if isinstance(member, inspect.ListType):
-                    return _shell_type(_plain(member.item_type))[0], True
-            return NumberOrText(), False
+            several = next((member for member in members if isinstance(member, inspect.ListType)), None)
+            return (NumberOrText(), False) if several is None else _shell_type(several)
         case inspect.DictType() | inspect.StructType():
             texts = isinstance(kind, inspect.DictType) and isinstance(_plain(kind.value_type), inspect.StrType)
             return Pair(typed=not texts), True

@@ -37,6 +37,22 @@ def between(form: str) -> str:
     return OIP if form.startswith(OIP) else form
 
 
+def with_ids(form: str, payload: bytes | bytearray | memoryview) -> bytes | bytearray | memoryview:
+    """Return a payload in which every document has an id, for several who each read it: what they make of it is joined.
+
+    The form of it is `between(form)`, which reads as `form` does.
+
+    Raises:
+        DecodeError: Unknown form, or bytes that are not of it.
+        ValidationError: A value that cannot travel.
+    """
+    if form == COLUMNS or form.startswith(OIP):
+        return payload  # who made it has given them
+    documents = decode_form(form, payload)
+    documents.column("id")  # makes those that are missing
+    return b"".join(encode_form(between(form), documents))
+
+
 def decode_form(form: str, payload: bytes | bytearray | memoryview) -> "DocumentArray":
     """Read a payload.
 

@@ -1,7 +1,7 @@
 """Documents as a JSON array of objects, and back: for HTTP and WebSocket clients.
 
-The same words as `Document.to_dict`: an unset field is left out, but never the id; a blob is base64. A document may be given as its text
-alone. Knows nothing of requests.
+The same words as `Document.to_dict`: an unset field is left out, but never the id; a blob is base64. A document may be
+given as its text alone. Knows nothing of requests.
 """
 
 import base64

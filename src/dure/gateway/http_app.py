@@ -82,6 +82,8 @@ class HttpApp:
             await self._fail(exchange, DureError("the service failed; what happened is in its log"))
 
     def _route(self, exchange: Exchange) -> Route:
+        if "http" not in self._spec.protocol and not exchange.path.startswith("/health/"):
+            raise EndpointNotFound("this Flow is called by WebSocket here, not by HTTP (protocol)")
         family = self._families.get(exchange.path.split("/", 2)[1]) if self._families else None
         return family or self._fixed.get((exchange.method, exchange.path)) or self._post
 
@@ -98,8 +100,6 @@ class HttpApp:
         await exchange.answer(to_json({"ready": ready}), status=200 if ready else 503)
 
     async def _post(self, exchange: Exchange) -> None:
-        if "http" not in self._spec.protocol:
-            raise EndpointNotFound("this Flow is called by WebSocket here, not by HTTP (protocol)")
         if exchange.method != "POST":
             headers = [(b"allow", b"POST")]
             error = {"code": "method_not_allowed", "message": f"{exchange.path}: an endpoint is called with POST"}

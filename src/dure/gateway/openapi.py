@@ -3,9 +3,9 @@
 Version 3.0, the one that every tool reads. Made when it is asked for, of what the workers said of themselves.
 """
 
+from importlib.metadata import version
 from typing import Any
 
-from dure import __version__
 from dure.executor.endpoints import DEFAULT
 from dure.gateway.router import Router
 
@@ -26,7 +26,7 @@ def document_of(router: Router) -> dict[str, Any]:
         "openapi": "3.0.3",
         "info": {
             "title": "A dure Flow",
-            "version": __version__,
+            "version": version("dure"),
             "description": f"Executors: {', '.join(router.dispatchers) or 'none'}.",
         },
         "paths": paths,

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from dure.document.forms import between
-from dure.errors import DeadlineExceeded, DureError, EndpointNotFound, RateLimited
+from dure.document.forms import between, with_ids
+from dure.errors import DeadlineExceeded, DureError, EndpointNotFound, RateLimited, RequestError
 from dure.executor.endpoints import DEFAULT
 from dure.gateway.assignment import Node
 from dure.gateway.dispatcher import Dispatcher
@@ -77,8 +77,15 @@ class Request(Struct, eq=False):
             error = outcome if isinstance(outcome, DureError) else None
             self.figures.finished(error, monotonic() - self.read_at, self.endpoint, self.rows)
         if self.traces is not None:
-            self.traces.record(self, outcome)
+            self._trace(self.traces, outcome)
         self.on_done(outcome)
+
+    def _trace(self, traces: Traces, outcome: Outcome | DureError) -> None:
+        if isinstance(outcome, DureError):
+            traces.record(self.endpoint, self.rows, self.read_at, self.traceparent, outcome, [])
+        else:
+            visits = [(name, outcome.arrived[name], served) for name, served in outcome.served.items()]
+            traces.record(self.endpoint, self.rows, self.read_at, self.traceparent, None, visits)
 
 
 class Handle(Protocol):
@@ -130,6 +137,7 @@ class _Route(NamedTuple):
     needs: dict[str, list[str]]
     after: dict[str, list[str]]
     leaves: list[str]
+    is_shared: bool
 
 
 class Router:
@@ -202,6 +210,12 @@ class Router:
             return None
         if route.only is not None:
             return self._visit_only(route.only, request)
+        if route.is_shared:
+            try:
+                request.payload = with_ids(request.form, request.payload)
+            except RequestError as error:
+                request.finish(error)
+                return None
         walk = Walk(self.dispatchers, route, request)
         walk.start()
         return walk
@@ -253,6 +267,7 @@ class Router:
             needs=needs,
             after=after,
             leaves=[name for name in active if not after[name]],
+            is_shared=sum(GATEWAY in sources for sources in needs.values()) > 1,
         )
         if len(self._routes) >= _MAX_ROUTES:
             self._routes.clear()  # a default method answers any name a client thinks of

@@ -4,15 +4,13 @@ Made when a request is finished, of what is measured anyway, and sent by OTLP ov
 nowhere else. A trace that the client began (`traceparent`) goes on. Knows nothing of protocols.
 """
 
+from collections.abc import Sequence
 from time import monotonic, time_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dure.deps import require
 from dure.errors import DureError
 from dure.served import Served
-
-if TYPE_CHECKING:
-    from dure.gateway.router import Outcome, Request
 
 
 class Traces:
@@ -44,27 +42,42 @@ class Traces:
         self._tracer = self._provider.get_tracer("dure")
         self._propagator = TraceContextTextMapPropagator()
 
-    def record(self, request: "Request", outcome: "Outcome | DureError") -> None:
-        """Make the spans of a request that is finished."""
+    def record(
+        self,
+        endpoint: str,
+        rows: int,
+        read_at: float,
+        traceparent: str,
+        error: DureError | None,
+        visits: Sequence[tuple[str, float, Served]],
+    ) -> None:
+        """Make the spans of a request that is finished.
+
+        Args:
+            endpoint: Where it went.
+            rows: Number of its documents.
+            read_at: When it came, on the monotonic clock.
+            traceparent: What its client said of its own trace; may be empty.
+            error: What it came to instead of an answer.
+            visits: Of each Executor its name, when the request came to it, and how it was served.
+        """
         from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 
         ahead_ns = time_ns() - int(monotonic() * 1e9)
-        parent = self._propagator.extract({"traceparent": request.traceparent})
         root = self._tracer.start_span(
-            request.endpoint,
-            parent,
+            endpoint,
+            self._propagator.extract({"traceparent": traceparent}),
             SpanKind.SERVER,
-            {"dure.endpoint": request.endpoint, "dure.rows": request.rows},
-            start_time=ahead_ns + int(request.read_at * 1e9),
+            {"dure.endpoint": endpoint, "dure.rows": rows},
+            start_time=ahead_ns + int(read_at * 1e9),
         )
         if root.is_recording():
-            if isinstance(outcome, DureError):
-                root.set_attribute("error.type", outcome.code)
-                root.set_status(Status(StatusCode.ERROR, str(outcome.args[0]) if outcome.args else outcome.code))
-            else:
-                context = set_span_in_context(root)
-                for name, served in outcome.served.items():
-                    self._visit(name, served, context, ahead_ns + int(outcome.arrived[name] * 1e9))
+            if error is not None:
+                root.set_attribute("error.type", error.code)
+                root.set_status(Status(StatusCode.ERROR, str(error.args[0]) if error.args else error.code))
+            context = set_span_in_context(root)
+            for name, arrived_at, served in visits:
+                self._visit(name, served, context, ahead_ns + int(arrived_at * 1e9))
         root.end()
 
     def _visit(self, name: str, served: Served, context: Any, begin_ns: int) -> None:
