@@ -80,6 +80,7 @@ class _Gateway:
         gc.freeze()
         gc.set_threshold(20_000)
         await stop.wait()
+        self._router.is_ending = True
         listener.close()
         await asyncio.gather(*[door.close(_DRAIN_S) for door in self._doors])
         if page is not None:

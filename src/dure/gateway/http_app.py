@@ -41,7 +41,6 @@ class HttpApp:
 
     Attributes:
         sockets: Clients connected by WebSocket.
-        draining: Whether it ends, and says so to who asks whether it is ready.
     """
 
     def __init__(self, router: Router, spec: GatewaySpec) -> None:
@@ -65,7 +64,6 @@ class HttpApp:
         }
         """First segment of a path -> who answers everything below it."""
         self.sockets = WebSockets(router, spec)
-        self.draining = False
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer one request, or serve one WebSocket."""
@@ -96,7 +94,7 @@ class HttpApp:
         await exchange.answer(b'{"live":true}')
 
     async def _ready(self, exchange: Exchange) -> None:
-        ready = self._router.available and not self.draining
+        ready = self._router.available
         await exchange.answer(to_json({"ready": ready}), status=200 if ready else 503)
 
     async def _post(self, exchange: Exchange) -> None:

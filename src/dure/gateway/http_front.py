@@ -85,8 +85,7 @@ class HttpFront:
         """Nothing to do: readiness is looked up when it is asked for."""
 
     async def close(self, grace_s: float) -> None:
-        """Say not ready, listen no more, let what is on its way finish, and close the connections."""
-        self._app.draining = True
+        """Listen no more, let what is on its way finish, and close the connections."""
         if self._server is not None:
             self._server.close()
         self._app.sockets.finish()

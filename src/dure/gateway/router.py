@@ -152,6 +152,7 @@ class Router:
     Attributes:
         figures: What became of requests.
         nodes: As they were given.
+        is_ending: Whether no more requests should be sent here: what is on its way is answered yet.
         traces: Where spans are made of them, if anywhere.
     """
 
@@ -161,14 +162,15 @@ class Router:
         self.dispatchers = {name: Dispatcher(name, node, self._changed, ask) for name, node in nodes.items()}
         self.figures = RequestFigures()
         self.traces: Traces | None = None
+        self.is_ending = False
         self.nodes = nodes
         self._on_change = on_change
         self._routes: dict[str, _Route] = {}
 
     @property
     def available(self) -> bool:
-        """Whether every Executor has a replica."""
-        return all(dispatcher.available for dispatcher in self.dispatchers.values())
+        """Whether every Executor has a replica, and the Flow is to stay."""
+        return not self.is_ending and all(dispatcher.available for dispatcher in self.dispatchers.values())
 
     def _changed(self) -> None:
         self._routes.clear()  # a new worker may answer other endpoints
