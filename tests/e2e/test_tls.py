@@ -36,7 +36,7 @@ def test_tls(certificates: Path, mutual: bool) -> None:
     ca = str(certificates / "ca.pem")
     theirs = {"tls_cert": str(certificates / "client.pem"), "tls_key": str(certificates / "client.key")}
     settings: dict[str, Any] = {**own, "tls_client_ca": ca} if mutual else own
-    with Flow(protocol=["grpc", "http"], **settings).add(uses=Slow) as flow:
+    with Flow(protocol=["grpc", "http"], metrics_port=0, **settings).add(uses=Slow) as flow:
         port = flow.ports["grpc"]
         with Client(port=port, protocol="grpc", tls_ca=ca, **(theirs if mutual else {})) as client:
             assert len(client.post("/work", ["a"])) == 1
@@ -44,19 +44,20 @@ def test_tls(certificates: Path, mutual: bool) -> None:
         for stranger in strangers:
             with pytest.raises(ConnectionLost), Client(port=port, protocol="grpc", **stranger) as client:
                 client.post("/work", ["a"])
-        assert https_status(flow, ca, theirs if mutual else None) == 200
+        for port, path in ((flow.ports["http"], "/health/live"), (flow.metrics_port or 0, "/metrics")):
+            assert https_status(port, path, ca, theirs if mutual else None) == 200
         if mutual:
             with pytest.raises((SSLError, ConnectionError)):
-                https_status(flow, ca, None)
+                https_status(flow.ports["http"], "/health/live", ca, None)
 
 
-def https_status(flow: Flow, ca: str, own: dict[str, str] | None) -> int:
+def https_status(port: int, path: str, ca: str, own: dict[str, str] | None) -> int:
     context = create_default_context(cafile=ca)
     if own is not None:
         context.load_cert_chain(own["tls_cert"], own["tls_key"])
-    connection = HTTPSConnection("127.0.0.1", flow.ports["http"], timeout=20, context=context)
+    connection = HTTPSConnection("127.0.0.1", port, timeout=20, context=context)
     try:
-        connection.request("GET", "/health/live")
+        connection.request("GET", path)
         return connection.getresponse().status
     finally:
         connection.close()

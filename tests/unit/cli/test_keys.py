@@ -45,3 +45,10 @@ def test_a_key_is_revoked(path: str) -> None:
 def test_what_cannot_be_meant_is_refused(path: str, wrong: tuple[str, str]) -> None:
     assert keys("add", "--file", path, "--name", "shop", *wrong).exit_code == 2
     assert not Path(path).exists()
+
+
+def test_to_serve_everybody_must_be_said() -> None:
+    refused = CliRunner().invoke(cli, ("executor", "up", "dure.executor.base.Executor", "--host", "0.0.0.0"))
+    assert refused.exit_code == 1
+    assert "dure keys add" in refused.output
+    assert "--insecure" in refused.output
