@@ -13,14 +13,14 @@ from typing import Any, NamedTuple, Protocol
 from msgspec import Struct
 
 from dure.document.forms import between, with_ids
-from dure.errors import DeadlineExceeded, DureError, EndpointNotFound, RateLimited, RequestError
+from dure.errors import DeadlineExceeded, DureError, EndpointNotFound, RequestError
 from dure.executor.endpoints import DEFAULT
 from dure.gateway.assignment import Node
 from dure.gateway.dispatcher import Dispatcher
 from dure.gateway.figures import RequestFigures
 from dure.gateway.job import Answer, Job, OnPart, Payload
 from dure.gateway.traces import Traces
-from dure.gateway.visit import VISIT, Visit, Watched
+from dure.gateway.visit import VISIT, submit_of
 from dure.served import Served
 from dure.spec import GATEWAY, MAX_PRIORITY, suggest
 from dure.transport.messages import JOIN
@@ -185,21 +185,7 @@ class Router:
         request.priority = min(max(request.priority, -MAX_PRIORITY), MAX_PRIORITY)
         request.read_at, request.figures, request.traces = monotonic(), self.figures, self.traces
         visit = VISIT.get()
-        return self._begin(request) if visit is None else self._submit_of(visit, request)
-
-    def _submit_of(self, visit: Visit, request: Request) -> Handle | None:
-        request.client, request.weight = visit.client, visit.weight
-        if visit.max_priority is not None:
-            request.priority = min(request.priority, visit.max_priority)
-        try:
-            visit.begin(request.rows, len(request.payload) + len(request.parameters))
-        except RateLimited as error:
-            request.finish(error)
-            return None
-        if visit.watches:
-            watched: Handle | None = Watched(visit, request, self._begin).handle()
-            return watched
-        return self._begin(request)
+        return self._begin(request) if visit is None else submit_of(visit, request, self._begin)
 
     def _begin(self, request: Request) -> Handle | None:
         return _Until(request, self._submit).handle() if request.timeout_s else self._submit(request)

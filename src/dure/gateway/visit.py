@@ -169,3 +169,16 @@ class Watched:
         if not self._is_over:
             self._is_over = True
             self._visit.end(self._request, error, monotonic() - self._request.read_at)
+
+
+def submit_of(visit: Visit, request: Any, submit: Callable[[Any], Any]) -> Any:
+    """Send a request of a visit on its way, if it is within its limits; what is returned can withdraw or hold it."""
+    request.client, request.weight = visit.client, visit.weight
+    if visit.max_priority is not None:
+        request.priority = min(request.priority, visit.max_priority)
+    try:
+        visit.begin(request.rows, len(request.payload) + len(request.parameters))
+    except RateLimited as error:
+        request.finish(error)
+        return None
+    return Watched(visit, request, submit).handle() if visit.watches else submit(request)
