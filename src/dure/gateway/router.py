@@ -216,7 +216,8 @@ class Router:
             else:
                 results = {name: answer.result} if answer.result else {}
                 served = {name: answer.served} if answer.served is not None else {}
-                request.finish(Outcome(answer.rows, answer.payload, results, served, {name: job.arrived_at}))
+                # When it was read it came here: to ask the job would make a cycle, which keeps payloads for long.
+                request.finish(Outcome(answer.rows, answer.payload, results, served, {name: request.read_at}))
 
         job = Job(
             request.endpoint,
