@@ -153,9 +153,23 @@ class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Port | list[Port],
         Meta(description="port to listen on, 0 takes a free one; several are those of the protocols, in their order"),
     ] = 0
+    reuse_port: Annotated[
+        bool, Meta(description="share the port with other Flows that say so: the kernel spreads connections over them")
+    ] = False
+    max_connection_age_s: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="after how long clients are told to connect again, give or take a tenth; never if not given"),
+    ] = None
     metrics_port: Annotated[
         Port | None,
         Meta(description="port of a page that Prometheus reads; 0 takes a free one; no page if not given"),
+    ] = None
+    admin_port: Annotated[
+        Port | None,
+        Meta(
+            description="HTTP port on 127.0.0.1 for the page, live figures and loading of models, which the public ones"
+            " then refuse; 0 takes a free one; no such port if not given"
+        ),
     ] = None
     traces_address: Annotated[
         str | None, Meta(description="collector that OpenTelemetry's spans are sent to, e.g. http://127.0.0.1:4318")
@@ -203,6 +217,10 @@ class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_bytes_per_s_per_address: Annotated[
         Annotated[float, Meta(gt=0)] | None, Meta(description="bytes a second from one address")
     ] = None
+    max_tokens_per_s_per_address: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="tokens of texts a second from one address, estimated from their bytes"),
+    ] = None
     max_concurrent_per_address: Annotated[
         Annotated[int, Meta(ge=1)] | None, Meta(description="requests under way from one address")
     ] = None
@@ -231,6 +249,8 @@ class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             raise ValueError(f"port: http and websocket share one, they cannot have {min(web)} and {max(web)}")
         if self.ports.get("grpc") in web:
             raise ValueError(f"port: grpc cannot share {min(web)} with another protocol")
+        if self.reuse_port and 0 in self.ports.values():
+            raise ValueError("reuse_port: say which port is shared, e.g. port=8080; a free one is nobody else's")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key: give both, or neither")
         if self.tls_client_ca is not None and self.tls_cert is None:

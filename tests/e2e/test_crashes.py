@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
 import threading
 import time
+import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,16 @@ from dure.errors import ConnectionLost, ReplicaUnavailable, WorkerCrashed
 from dure.executor.endpoints import batching
 
 COUNT = 60
+
+
+class Busy(Executor):
+    """Runs Python for a while, in its only thread."""
+
+    @requests(on="/count")
+    def count(self, docs: DocumentArray, **kwargs: Any) -> None:
+        end = time.monotonic() + 2.5
+        while time.monotonic() < end:
+            pass
 
 
 class Fragile(Executor):
@@ -217,3 +229,58 @@ def test_a_gateway_that_dies_is_told(flow: Flow, caplog: pytest.LogCaptureFixtur
         time.sleep(0.01)
     flow.close()
     assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids)
+
+
+def ready(flow: Flow) -> bool:
+    with urllib.request.urlopen(f"http://127.0.0.1:{flow.port}/live.json") as answer:
+        return bool(json.loads(answer.read())["ready"])
+
+
+def until(what: Callable[[], bool], limit_s: float) -> float:
+    """Return after how many seconds it came true."""
+    began = time.monotonic()
+    while not what():
+        assert time.monotonic() - began < limit_s, f"not within {limit_s} s"
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def test_a_worker_that_does_not_answer_makes_the_flow_not_ready_until_it_does(tmp_path: Path) -> None:
+    with Flow(protocol="http").add(uses=Fragile, name="frail", uses_with={"folder": str(tmp_path)}) as flow:
+        worker = psutil.Process(flow.pids()["frail"])
+        assert flow.post("/work", "x").texts == ["x"]
+        worker.suspend()
+        try:
+            until(lambda: not ready(flow), 2.0)
+        finally:
+            worker.resume()
+        until(lambda: ready(flow), 2.0)
+        assert flow.post("/work", "y").texts == ["y"]
+        assert flow.pids()["frail"] == worker.pid, "it was only slow"
+
+
+def test_who_does_not_answer_gets_nothing_while_another_does(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"uses_with": {"folder": str(tmp_path)}, "replicas": 2}
+    with Flow(protocol="http").add(uses=Fragile, name="frail", **settings) as flow:
+        pids = flow.pids()
+        worker = psutil.Process(pids["frail/0"])
+        worker.suspend()
+        try:
+            address = f"http://127.0.0.1:{flow.port}/live.json"
+            until(lambda: b'"silent":true' in urllib.request.urlopen(address).read(), 2.0)
+            assert ready(flow), "there is another"
+            back = flow.post("/work", numbered, request_size=1, timeout_s=20)
+            assert {doc.tags["pid"] for doc in back} == {pids["frail/1"]}
+        finally:
+            worker.resume()
+
+
+def test_a_long_method_is_not_silence(tmp_path: Path) -> None:
+    with Flow(protocol="http").add(uses=Busy, name="busy") as flow:
+        answer = threading.Thread(target=flow.post, args=("/count", "x"))
+        answer.start()
+        began = time.monotonic()
+        while time.monotonic() - began < 2.5:
+            assert ready(flow)
+            time.sleep(0.05)
+        answer.join()

@@ -150,8 +150,10 @@ def flow(keys: dict[str, str]) -> Iterator[Flow]:
         yield flow
 
 
-def asked(flow: Flow, method: str, path: str, headers: dict[str, str], body: str = "{}") -> tuple[int, dict[str, str]]:
-    connection = HTTPConnection("127.0.0.1", flow.ports["http"], timeout=20)
+def asked(
+    flow: Flow, method: str, path: str, headers: dict[str, str], body: str = "{}", door: str = "http"
+) -> tuple[int, dict[str, str]]:
+    connection = HTTPConnection("127.0.0.1", flow.ports[door], timeout=20)
     try:
         connection.request(method, path, body if method != "GET" else None, headers)
         answer = connection.getresponse()
@@ -369,3 +371,22 @@ def test_revoking_works_while_it_runs_and_everything_is_written_down(tmp_path: P
     assert {line["key"] for line in lines} == {key.split("_")[1]}
     assert "secret" not in audit.read_text()
     assert key.split("_", 2)[2] not in audit.read_text()
+
+
+def test_what_is_for_the_house_is_answered_inside_only(keys: dict[str, str]) -> None:
+    """With `admin_port` the page, the figures and the loading of models are not to be had at public ports."""
+    model = "work"
+    wanted = [("metrics", "GET", "/live.json"), ("admin", "POST", f"/v2/repository/models/{model}/load")]
+    wanted += [("nobody", "GET", "/"), ("infer", "GET", "/openapi.json")]
+    with Flow(protocol=["http", "grpc"], admin_port=0, keys_file=keys["file"]).add(uses=Slow, name="slow") as flow:
+        found = {
+            door: [asked(flow, method, path, bearer(keys, role), door=door)[0] for role, method, path in wanted]
+            for door in ("http", "admin")
+        }
+        assert found == {"http": [403, 403, 405, 200], "admin": [200, 200, 200, 200]}
+        assert asked(flow, "GET", "/live.json", {}, door="admin")[0] == 401, "a key is asked for inside, too"
+        with grpc.insecure_channel(f"127.0.0.1:{flow.ports['grpc']}") as channel:
+            load: Any = channel.unary_unary("/inference.GRPCInferenceService/RepositoryModelLoad", None, None)
+            with pytest.raises(grpc.RpcError) as caught:
+                load(b"", metadata=(("authorization", f"Bearer {keys['admin']}"),), timeout=5)
+            assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED

@@ -36,6 +36,8 @@ class Slot:
         given_up: Why it is not started again, if it is not.
         restart_at: When it is to be started again.
         failure: Why it could not be started.
+        pulse_asked_at: When it was asked whether it is there, if it has not answered yet, or 0.
+        silent: Whether it has not answered that for too long.
         asked: Number of the question that it has not answered yet, or 0.
         figures: Its last answer.
     """
@@ -53,6 +55,8 @@ class Slot:
         self.given_up = ""
         self.restart_at: float | None = None
         self.failure: BaseException | None = None
+        self.pulse_asked_at = 0.0
+        self.silent = False
         self.asked = 0
         self.figures: ReplicaMetrics | None = None
 
@@ -75,7 +79,7 @@ class Slot:
         """Start a process that listens at `address`."""
         self.assignment = msgspec.structs.replace(self.assignment, address=address)
         self.restart_at, self.ready, self.attached, self.wanted = None, False, False, True
-        self.failure = None
+        self.failure, self.pulse_asked_at, self.silent = None, 0.0, False
         self.child = ChildProcess("dure.worker", self.assignment, self.env)
         return self.child
 

@@ -14,13 +14,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
+from dure.backends.inquiry import Inquiry
 from dure.backends.process import ChildProcess, end_all
+from dure.backends.pulse import Pulse
 from dure.backends.slot import Slot, not_ready
 from dure.backends.watcher import Watcher
 from dure.errors import BackendError, DureError, ReplicaUnavailable, StartFailed, from_wire
 from dure.gateway.assignment import Assignment as GatewayAssignment
 from dure.log import LIFECYCLE, get_logger
 from dure.transport.address import runtime_folder
+from dure.worker.assignment import ALIVE
 from dure.worker.assignment import Assignment as WorkerAssignment
 from dure.worker.metrics import ReplicaMetrics
 
@@ -50,13 +53,13 @@ class Supervisor:
         self._counts = counts
         self._timeout_ready_s = timeout_ready_s
         self._gateway: ChildProcess | None = None
-        self._watcher = Watcher(self._next_restart, self._restart, self._on_error)
+        self._pulse = Pulse(self._tell_pulse)
+        self._watcher = Watcher(self._next_moment, self._on_turn, self._on_error)
         self._changed = threading.Condition()
         self._swapping = threading.Lock()
         self._in_swap: set[str] = set()
         self._num_started = 0
-        self._asking = threading.Lock()
-        self._questions = 0
+        self._inquiry = Inquiry(self._changed)
         self._failure: BaseException | None = None
         self._started = False
         self._stopping = False
@@ -131,22 +134,7 @@ class Supervisor:
         Raises:
             BackendError: A replica does not answer.
         """
-        with self._asking:
-            self._questions += 1
-            asked = [slot for slot in list(self._slots) if slot.serves]
-            for slot in asked:
-                slot.asked, slot.figures = self._questions, None
-                if slot.child is not None:
-                    with contextlib.suppress(OSError):  # it has died, which the watching thread finds out
-                        slot.child.control.send(self._questions)
-            with self._changed:
-                told = self._changed.wait_for(lambda: not any(slot.asked for slot in asked), _ANSWER_S)
-            silent = ", ".join(slot.label for slot in asked if slot.asked)
-            if not told and silent:
-                raise BackendError(
-                    f"{silent}: no figures within {_ANSWER_S:g} s; one call of C keeps Python from running"
-                )
-            return {slot.label: slot.figures for slot in asked if slot.figures is not None}
+        return self._inquiry.ask(list(self._slots))
 
     # -- while it runs --------------------------------------------------------------------------------------------
 
@@ -267,11 +255,12 @@ class Supervisor:
         else:
             self._fail(failure)
 
-    def _next_restart(self) -> float | None:
-        moments = [slot.restart_at for slot in self._slots if slot.restart_at is not None]
-        return min(moments) if moments and not self._stopping else None
+    def _next_moment(self) -> float | None:
+        moments = [slot.restart_at for slot in self._slots] + [self._pulse.next_moment(self._slots)]
+        return None if self._stopping else min([moment for moment in moments if moment is not None], default=None)
 
-    def _restart(self) -> None:
+    def _on_turn(self) -> None:
+        self._pulse.look(self._slots)
         for slot in list(self._slots):
             if slot.restart_at is not None and slot.restart_at <= time.monotonic() and not self._stopping:
                 self._start(slot)
@@ -322,20 +311,29 @@ class Supervisor:
     def _on_worker(self, slot: Slot, message: Any) -> None:
         if message is None:
             self._on_worker_end(slot)
+        elif message == ALIVE:
+            self._pulse.heard(slot)
         elif "ready" in message:
             slot.ready = True
             if self.ports:
                 self._attach(slot)
         elif "metrics" in message:
-            if message["metrics"] == slot.asked:
-                slot.asked, slot.figures = 0, message["figures"]
-                self._tell()
+            self._inquiry.answered(slot, message)
         else:
             self._on_worker_failure(slot, message)
 
     def _attach(self, slot: Slot) -> None:
         assignment = slot.assignment
         self._to_gateway({"executor": slot.name, "replica": assignment.replica, "address": assignment.address})
+
+    def _tell_pulse(self, slot: Slot) -> None:
+        text = (
+            "the worker of %s does not answer; it gets nothing more"
+            if slot.silent
+            else "the worker of %s answers again"
+        )
+        get_logger("flow").warning(text, slot.label)
+        self._to_gateway({"executor": slot.name, "address": slot.assignment.address, "silent": slot.silent})
 
     def _to_gateway(self, message: dict[str, Any]) -> None:
         if self._gateway is not None:

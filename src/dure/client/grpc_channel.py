@@ -7,7 +7,9 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncIterator, Iterator
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import grpc
@@ -22,7 +24,7 @@ from dure.document.array import DocumentArray
 from dure.errors import ConnectionLost, DureError, SpecError, TooLarge, from_wire
 from dure.served import Served
 from dure.spec import ClientSpec
-from dure.transport.messages import LIMIT_KEY
+from dure.transport.messages import AGE_KEY, LIMIT_KEY
 
 _METHOD = "/dure.v1.Flow/Stream"
 _OPTIONS = [
@@ -67,8 +69,18 @@ def _served(told: pb.Served) -> Served:
     return Served(**{name: getattr(told, name) for name in Served.__struct_fields__})
 
 
-def _limit(metadata: Any) -> int:
-    return next((int(value) for key, value in metadata or () if key == LIMIT_KEY), MAX_FRAME_BYTES)
+class _Terms:
+    """What the gateway says when a stream begins: how large a request may be, and for how long the stream is good."""
+
+    def __init__(self, metadata: Any) -> None:
+        told = dict(metadata or ())
+        self.max_request_bytes = int(told.get(LIMIT_KEY, MAX_FRAME_BYTES))
+        self._until = monotonic() + float(told.get(AGE_KEY, inf))
+
+    @property
+    def are_good(self) -> bool:
+        """Whether another request may be sent; if not, it is time to connect again, perhaps to another gateway."""
+        return monotonic() < self._until
 
 
 class Access(Struct, frozen=True):
@@ -132,14 +144,14 @@ class GrpcChannel:
         self._call: Any = stream(_merged(self._outgoing), metadata=access.metadata)
         self._room = threading.Semaphore(_MAX_ARRIVED)
         threading.Thread(target=self._read, daemon=True).start()
-        self._limit = _limit(self._call.initial_metadata())
+        self._terms = _Terms(self._call.initial_metadata())
         if not self._call.is_active():
             self.close()
             self.receive()  # raises why
 
     def call(self, number: int, target: Target, documents: DocumentArray) -> int:
         """Send one request, as `NativeChannel.call`."""
-        envelope, size = _envelope(number, target, documents, self._limit)
+        envelope, size = _envelope(number, target, documents, self._terms.max_request_bytes)
         self._outgoing.put(envelope)
         return size
 
@@ -161,8 +173,8 @@ class GrpcChannel:
 
     @property
     def is_open(self) -> bool:
-        """Whether the Flow is still at the other end; asked while nothing is under way."""
-        return bool(self._call.is_active())
+        """Whether the Flow is still at the other end and takes more; asked while nothing is under way."""
+        return self._terms.are_good and bool(self._call.is_active())
 
     def close(self) -> None:
         """Close the connection; what is under way is withdrawn."""
@@ -216,7 +228,7 @@ class AsyncGrpcChannel:
         self._arrived: asyncio.Queue[pb.RepliesEnvelope | DureError] = asyncio.Queue(_MAX_ARRIVED)
         self._loop = asyncio.get_running_loop()
         self._reader = self._loop.create_task(self._read())
-        self._limit = 0
+        self._terms = _Terms(())
 
     @classmethod
     async def open(cls, access: Access) -> "AsyncGrpcChannel":
@@ -227,7 +239,7 @@ class AsyncGrpcChannel:
         """
         self = cls(access)
         try:
-            self._limit = _limit(await self._stream.initial_metadata())
+            self._terms = _Terms(await self._stream.initial_metadata())
         except grpc.RpcError as error:
             await self.close()
             raise _failure(error, access.address) from error
@@ -235,7 +247,7 @@ class AsyncGrpcChannel:
 
     async def call(self, number: int, target: Target, documents: DocumentArray) -> int:
         """Send one request, as `NativeChannel.call`."""
-        envelope, size = _envelope(number, target, documents, self._limit)
+        envelope, size = _envelope(number, target, documents, self._terms.max_request_bytes)
         try:
             await self._stream.write(pb.RequestsEnvelope(requests=[envelope]))
         except (grpc.RpcError, asyncio.InvalidStateError) as error:
@@ -253,7 +265,8 @@ class AsyncGrpcChannel:
     @property
     def is_open(self) -> bool:
         """Whether the Flow is still at the other end, and this is the loop that it was opened on."""
-        return self._loop is asyncio.get_running_loop() and not self._stream.done()
+        is_ours = self._loop is asyncio.get_running_loop()
+        return is_ours and self._terms.are_good and not self._stream.done()
 
     async def close(self) -> None:
         """Close the connection; what is under way is withdrawn."""

@@ -4,7 +4,7 @@ Opens nothing; the clients do.
 """
 
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import msgspec
 
@@ -33,6 +33,7 @@ class Remote:
         self.host = host.strip("[]")  # around an IPv6 address
         self.port = int(port)
         self._protocol = None if protocol is None else _protocol(protocol)
+        self._path: Path | None = None
         self.spec = build(ClientSpec, limits, "Client")
 
     def limits(self, options: Options) -> ClientSpec:
@@ -40,6 +41,11 @@ class Remote:
         if options.request_size is None:
             return self.spec
         return build(ClientSpec, {**msgspec.structs.asdict(self.spec), "request_size": options.request_size}, "post")
+
+    def through(self, path: Path) -> Self:
+        """Use this own channel of a Flow, whatever listens at the address."""
+        self._path = path
+        return self
 
     def native_path(self) -> Path | None:
         """Return the Flow's own channel if it is to be used.
@@ -49,7 +55,7 @@ class Remote:
         """
         if self._protocol == "grpc":
             return None
-        path = find_native(self.host, self.port)
+        path = self._path or find_native(self.host, self.port)
         if path is None and self._protocol == "native":
             raise ConnectionLost(f"no Flow of this user listens at {self.host}:{self.port} on this machine")
         return path

@@ -26,6 +26,7 @@ from dure.flow.yaml_io import assemble, flow_of, normalised, yaml_of
 from dure.gateway.assignment import Assignment as GatewayAssignment
 from dure.log import get_logger
 from dure.spec import GATEWAY, ExecutorSpec, FlowSpec, build, suggest
+from dure.transport.address import native_path
 from dure.worker.metrics import ReplicaMetrics
 
 _FIXED = ("name", "needs", "replicas", "max_replicas", "max_queue_size", "max_call_s", "group")
@@ -162,6 +163,8 @@ class Flow:
         supervisor.start()
         self._supervisor = supervisor
         self._client = Client(self.host, self.port)
+        if spec.gateway.reuse_port:
+            self._client.through(native_path(self.host, self.port, supervisor.pids()["gateway"]))
         self._announce()
         return self
 
@@ -258,7 +261,7 @@ class Flow:
 
     @property
     def ports(self) -> dict[str, int]:
-        """The port of each protocol, as `port`."""
+        """The port of each protocol, as `port`; once it runs also that of `admin`, if there is one."""
         return self._supervisor.ports if self._supervisor is not None else self._spec.gateway.ports
 
     @property
@@ -304,6 +307,8 @@ class Flow:
             lines.append(f"\t🔒 Private network:\t{_private_address(gateway.host)}:{port}")
         if gateway.metrics_port is not None:
             lines.append(f"\t📊 Metrics:\t\thttp://{gateway.host}:{self.metrics_port}/metrics")
+        if gateway.admin_port is not None:
+            lines.append(f"\t🔧 Admin:\t\thttp://127.0.0.1:{self.ports['admin']}")
         if gateway.public_address is not None:
             lines.append(f"\t🌐 Public address:\t{gateway.public_address}:{port}")
         get_logger(self._spec.name).info("%s", "\n".join(lines))

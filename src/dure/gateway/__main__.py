@@ -15,6 +15,8 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from dure.errors import DureError, StartFailed, to_wire
 from dure.gateway.assignment import Assignment
 from dure.gateway.audit import Audit
@@ -24,6 +26,7 @@ from dure.gateway.native import NativeFront
 from dure.gateway.router import Router
 from dure.gateway.traces import Traces
 from dure.log import LIFECYCLE, get_logger
+from dure.spec import GatewaySpec
 from dure.transport.address import listening_socket, native_path
 from dure.transport.control import Control
 
@@ -66,7 +69,9 @@ class _Gateway:
             guard = Guard(self._assignment.spec, None if audit is None else Audit(Path(audit)))
             ports = await self._open_doors(guard)
             page = self._metrics_page(guard)
-            path = native_path(self._assignment.spec.host, next(iter(ports.values())))
+            spec = self._assignment.spec
+            shared = os.getpid() if spec.reuse_port else None
+            path = native_path(spec.host, next(iter(ports.values())), shared)
             listener = await loop.create_unix_server(self._native.connection, sock=listening_socket(path))
         except (OSError, DureError) as error:
             self._control.send({"failed": StartFailed(f"the gateway cannot listen: {error}")})
@@ -107,21 +112,28 @@ class _Gateway:
         return MetricsPage(self._router, guard, spec)
 
     async def _open_doors(self, guard: Guard) -> dict[str, int]:
-        """Listen; return the port of each protocol."""
-        spec, ports = self._assignment.spec, self._assignment.spec.ports
+        """Listen; return the port of each protocol, and of the door that is no public one."""
+        spec = self._assignment.spec
+        public = replace(spec, page=spec.page and spec.admin_port is None)
         found: dict[str, GrpcFront | HttpFront] = {}
-        for name, port in ports.items():
+        web: HttpFront | None = None
+        for name, port in spec.ports.items():
             if name == "grpc":
-                found[name] = GrpcFront(self._router, guard, spec, port)
+                found[name] = GrpcFront(self._router, guard, public, port)
             else:
-                from dure.gateway.http_front import HttpFront as Door
-
-                shared = next((door for door in found.values() if isinstance(door, Door)), None)
-                found[name] = shared or Door(self._router, guard, spec, port)
+                found[name] = web = web or self._http_front(guard, public, port)
+        if spec.admin_port is not None:
+            own = replace(spec, host="127.0.0.1", protocol=["http"], reuse_port=False, max_connection_age_s=None)
+            found["admin"] = self._http_front(guard, own, spec.admin_port, inside=True)
         self._doors = list(dict.fromkeys(found.values()))
         for door in self._doors:
             await door.open()
         return {name: door.port for name, door in found.items()}
+
+    def _http_front(self, guard: Guard, spec: GatewaySpec, port: int, *, inside: bool = False) -> "HttpFront":
+        from dure.gateway.http_front import HttpFront
+
+        return HttpFront(self._router, guard, spec, port, inside=inside)
 
     def _tell_health(self) -> None:
         self._spawn(self._set_serving())
@@ -149,8 +161,10 @@ class _Gateway:
         dispatcher = self._router.dispatchers[message["executor"]]
         if "failed" in message:
             dispatcher.fail(message["failed"])
-            return
-        self._spawn(self._attach(message))
+        elif "silent" in message:
+            dispatcher.set_silent(message["address"], silent=message["silent"])
+        else:
+            self._spawn(self._attach(message))
 
     async def _attach(self, message: dict[str, Any]) -> None:
         name, address = message["executor"], message["address"]

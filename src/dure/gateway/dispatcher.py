@@ -59,8 +59,8 @@ class Dispatcher:
 
     @property
     def available(self) -> bool:
-        """Whether a replica is there."""
-        return bool(self._replicas)
+        """Whether a replica is there, and answers."""
+        return any(not replica.silent for replica in self._replicas)
 
     @property
     def replicas(self) -> list[Replica]:
@@ -161,6 +161,14 @@ class Dispatcher:
         self._failure = error
         for job in self._queue.clear():
             job.finish(error)
+
+    def set_silent(self, address: str, *, silent: bool) -> None:
+        """A worker does not answer any more, or again: it gets nothing until it does."""
+        for replica in self._replicas:
+            if replica.address == address:
+                replica.silent = silent
+        self._on_change()
+        self._pump()
 
     def close(self) -> None:
         """Close the connections to the workers."""
@@ -284,7 +292,7 @@ class Dispatcher:
         found: Replica | None = None
         for replica in self._replicas:
             busy = len(replica.in_flight)
-            if busy < replica.slots and (found is None or busy < len(found.in_flight)):
+            if busy < replica.slots and not replica.silent and (found is None or busy < len(found.in_flight)):
                 found = replica if not replica.mixed or replica.takes(job) else found
         return found
 

@@ -6,6 +6,7 @@ several in one message when several are ready, since a message costs more than w
 
 import asyncio
 from collections.abc import AsyncIterator
+from math import ceil
 from typing import Any, TypeAlias
 
 import grpc
@@ -24,13 +25,18 @@ from dure.gateway.session import Session
 from dure.gateway.tls import grpc_credentials
 from dure.spec import GatewaySpec
 from dure.transport.address import written
-from dure.transport.messages import LIMIT_KEY
+from dure.transport.messages import AGE_KEY, LIMIT_KEY
 
 SERVICE = "dure.v1.Flow"
 _MORE_BYTES = 4 * 2**20  # what a message may hold beside the largest request, which is refused by itself
 
 
 _Session: TypeAlias = Session[pb.ReplyEnvelope]
+
+
+def _age(seconds: float | None) -> list[tuple[str, int]]:
+    """Return after how long a client is told to go away; calls that it has begun may finish, however long they take."""
+    return [] if seconds is None else [("grpc.max_connection_age_ms", ceil(seconds * 1000))]
 
 
 class GrpcFront:
@@ -52,10 +58,14 @@ class GrpcFront:
             options=[
                 ("grpc.max_receive_message_length", spec.max_request_bytes + _MORE_BYTES),
                 ("grpc.max_send_message_length", -1),
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(spec.reuse_port)),
+                *_age(spec.max_connection_age_s),
             ],
         )
         self._sessions: set[Session[Any]] = set()
+        self._terms = [(LIMIT_KEY, str(spec.max_request_bytes))]
+        if spec.max_connection_age_s is not None:
+            self._terms.append((AGE_KEY, str(spec.max_connection_age_s)))
         self.port = port
 
     async def open(self) -> None:
@@ -112,7 +122,7 @@ class GrpcFront:
     async def _stream(self, requests: AsyncIterator[pb.RequestsEnvelope], context: Any) -> None:
         session: _Session = Session(self._router, self._spec)
         self._sessions.add(session)
-        await context.send_initial_metadata(((LIMIT_KEY, str(self._spec.max_request_bytes)),))
+        await context.send_initial_metadata(self._terms)
         reader = asyncio.get_running_loop().create_task(self._read(session, requests))
         try:
             while replies := await session.next_replies():

@@ -41,8 +41,10 @@ class Guard:
             max_requests_per_s=spec.max_requests_per_s_per_address,
             max_rows_per_s=spec.max_rows_per_s_per_address,
             max_bytes_per_s=spec.max_bytes_per_s_per_address,
+            max_tokens_per_s=spec.max_tokens_per_s_per_address,
             max_concurrent=spec.max_concurrent_per_address,
         )
+        self._only_inside = () if spec.admin_port is None else (Scope.ADMIN, Scope.METRICS)
         self._limits_addresses = self._of_address.is_any
         self._audit = audit
         self._clock = clock
@@ -91,6 +93,8 @@ class Guard:
             self._audit.close()
 
     def _admit(self, need: Scope, arrival: Arrival) -> Visit:
+        if need in self._only_inside and not arrival.inside:
+            raise Forbidden("this is answered on this machine's admin_port only")
         meters = [self._address_meter(arrival.address)] if self._limits_addresses else []
         key = None
         if self._keys is not None:

@@ -8,7 +8,11 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from dure.gateway.age import aged
 
 _MAX_HEAD_BYTES = 64 * 1024
 _LOOK_S = 10.0
@@ -59,6 +63,11 @@ class Corked:
 class HttpConnection(HttpToolsProtocol):
     """One connection, of any number of requests after each other.
 
+    Args:
+        config: Of the server.
+        state: Of the server: which connections it has.
+        max_age_s: After how long, give or take a tenth, its client is told to connect again.
+
     Attributes:
         on_lost: Called if the client goes away while its request is served.
         corked: What is written to.
@@ -70,6 +79,12 @@ class HttpConnection(HttpToolsProtocol):
     _body_bytes = 0
     _reading_since: float | None = None
     _looking: Any = None
+    _ageing: Any = None
+    _is_old = False
+
+    def __init__(self, config: Config, state: ServerState, max_age_s: float | None) -> None:
+        super().__init__(config, state, {})
+        self._max_age_s = max_age_s
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin to watch for a client who does not come to the end of a request."""
@@ -77,12 +92,13 @@ class HttpConnection(HttpToolsProtocol):
         super().connection_made(self.corked)  # type: ignore[arg-type]
         self._reading_since = monotonic()
         self._looking = self.loop.call_later(_LOOK_S, self._look)
+        if self._max_age_s is not None:
+            self._ageing = self.loop.call_later(aged(self._max_age_s), self._retire)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Withdraw what nobody waits for any more."""
         super().connection_lost(exc)
-        if self._looking is not None:
-            self._looking.cancel()
+        self._watch_no_more()
         on_lost, self.on_lost = self.on_lost, None
         if on_lost is not None:
             on_lost()
@@ -113,12 +129,25 @@ class HttpConnection(HttpToolsProtocol):
         """The request is there; from now on it is the service that takes its time."""
         super().on_message_complete()
         self._reading_since = None
+        if self._is_old:
+            self.cycle.keep_alive = False
 
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over; it is not this object's any more."""
-        if self._looking is not None:
-            self._looking.cancel()
+        self._watch_no_more()
         super().handle_websocket_upgrade()
+
+    def _watch_no_more(self) -> None:
+        for timer in (self._looking, self._ageing):
+            if timer is not None:
+                timer.cancel()
+
+    def _retire(self) -> None:
+        """End with the answer that is on its way; a request of which some is here is answered before."""
+        if self._head_bytes and self._reading_since is not None:
+            self._is_old = True
+        else:
+            self.shutdown()
 
     def _count(self, size: int) -> None:
         self._head_bytes += size

@@ -27,9 +27,10 @@ class HttpFront:
         guard: Who is let in.
         spec: Address and limits.
         port: Port to listen on; 0 takes a free one.
+        inside: Whether it is no public door.
     """
 
-    def __init__(self, router: Router, guard: Guard, spec: GatewaySpec, port: int) -> None:
+    def __init__(self, router: Router, guard: Guard, spec: GatewaySpec, port: int, *, inside: bool = False) -> None:
         uvicorn = require("uvicorn", "http")
         require("httptools", "http")
         require("websockets", "http")
@@ -38,7 +39,7 @@ class HttpFront:
         self._app = HttpApp(router, spec)
         self._spec = spec
         self._config = uvicorn.Config(
-            HttpGuard(self._app, guard, spec),
+            HttpGuard(self._app, guard, spec, inside=inside),
             http=HttpConnection,
             ws="websockets-sansio" if "websocket" in spec.protocol else "none",
             ws_max_size=spec.max_request_bytes,
@@ -65,16 +66,19 @@ class HttpFront:
             StartFailed: The address is taken or not this machine's.
             SpecError: A certificate or key that cannot be used.
         """
+        from dure.gateway.http_connection import HttpConnection
+
         tls = context_of(self._spec)
-        config, state = self._config, self._state
+        config, state, max_age_s = self._config, self._state, self._spec.max_connection_age_s
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: config.http_protocol_class(config=config, server_state=state, app_state={}),
+                lambda: HttpConnection(config, state, max_age_s),
                 self._spec.host,
                 self.port,
                 backlog=_BACKLOG,
                 ssl=tls,
                 ssl_handshake_timeout=None if tls is None else _HANDSHAKE_S,
+                reuse_port=self._spec.reuse_port or None,
                 family=socket.AF_INET6 if ":" in self._spec.host else socket.AF_INET,
             )
         except OSError as error:

@@ -30,12 +30,14 @@ class HttpGuard:
         app: Who answers them.
         guard: Who is let in.
         spec: Hosts and origins.
+        inside: Whether it is no public door.
     """
 
-    def __init__(self, app: Any, guard: Guard, spec: GatewaySpec) -> None:
+    def __init__(self, app: Any, guard: Guard, spec: GatewaySpec, *, inside: bool) -> None:
         self._app = app
         self._guard = guard
         self._origins = Origins(spec)
+        self._inside = inside
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Let one request, or one WebSocket, through or refuse it."""
@@ -43,7 +45,8 @@ class HttpGuard:
         is_socket = scope["type"] == "websocket"
         method = "GET" if is_socket else scope["method"]
         client = scope["client"]
-        arrival = Arrival(scope["type"], scope["path"], client[0] if client else "", _key_of(headers), is_socket)
+        address = client[0] if client else ""
+        arrival = Arrival(scope["type"], scope["path"], address, _key_of(headers), is_socket, self._inside)
         try:
             origin = self._origins.check(headers)
         except DureError as error:

@@ -11,10 +11,10 @@ from msgspec import Meta, Struct
 from dure.errors import RateLimited
 from dure.gateway.bucket import Bucket
 
-Amounts: TypeAlias = tuple[int, int, int]
-"""Requests, documents, bytes."""
+Amounts: TypeAlias = tuple[int, int, int, int]
+"""Requests, documents, bytes, tokens."""
 
-_NAMES = ("max_requests_per_s", "max_rows_per_s", "max_bytes_per_s")
+_NAMES = ("max_requests_per_s", "max_rows_per_s", "max_bytes_per_s", "max_tokens_per_s")
 _MIN_RETRY_S = 0.001
 
 
@@ -24,6 +24,9 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     max_requests_per_s: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="requests a second")] = None
     max_rows_per_s: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="documents a second")] = None
     max_bytes_per_s: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="bytes a second")] = None
+    max_tokens_per_s: Annotated[
+        Annotated[float, Meta(gt=0)] | None, Meta(description="tokens of texts a second, estimated from their bytes")
+    ] = None
     max_concurrent: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="requests under way")] = None
 
     @property
@@ -42,14 +45,20 @@ class Meter:
         who: Whose limits these are, for messages.
         limits: The limits.
         now: The moment, in seconds.
+
+    Attributes:
+        counts_tokens: Whether it has to be told of tokens: to estimate them costs time.
     """
 
-    __slots__ = ("_mean_s", "_most", "_rates", "_requests", "_rows", "_size", "_who", "num_running")
+    __slots__ = (
+        "_mean_s", "_most", "_rates", "_requests", "_rows", "_size", "_tokens", "_who", "counts_tokens", "num_running",
+    )  # fmt: skip
 
     def __init__(self, who: str, limits: Limits, now: float) -> None:
-        rates = (limits.max_requests_per_s, limits.max_rows_per_s, limits.max_bytes_per_s)
+        rates = [getattr(limits, name) for name in _NAMES]
         self._rates = [None if rate is None else Bucket(rate, now) for rate in rates]
-        self._requests, self._rows, self._size = self._rates
+        self._requests, self._rows, self._size, self._tokens = self._rates
+        self.counts_tokens = self._tokens is not None
         self._most = inf if limits.max_concurrent is None else limits.max_concurrent
         self._who = who
         self._mean_s = 0.1
@@ -59,7 +68,7 @@ class Meter:
         """Count what is to be sent.
 
         Args:
-            amounts: Requests, documents, bytes.
+            amounts: Requests, documents, bytes, tokens.
             now: The moment.
             one_more: Whether it will be under way beside what is.
 
@@ -68,7 +77,7 @@ class Meter:
         """
         if one_more and self.num_running >= self._most:
             raise self._refusal(f"{self.num_running} requests under way (max_concurrent={self._most})", self._mean_s)
-        requests, rows, size = amounts
+        requests, rows, size, tokens = amounts
         # Each bucket by itself, not in a loop: this is done for every request.
         bucket = self._requests
         if bucket is not None and requests and (wait_s := bucket.take(requests, now)):
@@ -79,6 +88,9 @@ class Meter:
         bucket = self._size
         if bucket is not None and (size or bucket.level < 0) and (wait_s := bucket.take(size, now)):
             raise self._too_many(2, amounts, wait_s)
+        bucket = self._tokens
+        if bucket is not None and (tokens or bucket.level < 0) and (wait_s := bucket.take(tokens, now)):
+            raise self._too_many(3, amounts, wait_s)
         self.num_running += one_more
 
     def give_back(self, amounts: Amounts, *, one_more: bool) -> None:

@@ -35,7 +35,9 @@ def _executor(name: str, dispatcher: Dispatcher, needs: list[str]) -> dict[str, 
         "name": name,
         "needs": needs,
         "queued": dispatcher.num_queued,
-        "replicas": [{"number": one.number, "busy": bool(one.in_flight)} for one in dispatcher.replicas],
+        "replicas": [
+            {"number": one.number, "busy": bool(one.in_flight), "silent": one.silent} for one in dispatcher.replicas
+        ],
         "num_requests": sum(figures.stages["queue"].counts),
         "busy_s": sum(figures.busy_s.values()),
         "batch_rows": _histogram(figures.batch_rows),

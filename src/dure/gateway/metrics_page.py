@@ -88,7 +88,7 @@ class _Guarded:
         kind, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         given = value.strip() if kind.lower() == "bearer" else environ.get("HTTP_X_API_KEY")
         key = None if given is None else given.encode("latin-1")
-        arrival = Arrival("http", "/metrics", environ.get("REMOTE_ADDR", ""), key)
+        arrival = Arrival("http", "/metrics", environ.get("REMOTE_ADDR", ""), key, inside=True)
         try:
             with self._lock:
                 self._origins.check(headers)

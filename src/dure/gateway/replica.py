@@ -73,12 +73,14 @@ class Replica:
         owner: Who hears of it.
 
     Attributes:
+        watched: Whether somebody looks how long it is at a call.
+        silent: Whether its worker does not answer when it is asked whether it is there.
         slowness: How long its calls take, in proportion to those of all replicas with as many documents.
     """
 
     def __init__(self, number: int, address: str, owner: Owner) -> None:
         self.number, self.address = number, address
-        self.watched = False
+        self.watched = self.silent = False
         self._owner = owner
         self.hello: WorkerHello | None = None
         self.refused: DureError | None = None

@@ -9,24 +9,29 @@ from contextvars import ContextVar
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dure.errors import Cancelled, DureError, RateLimited
+from dure.errors import Cancelled, DecodeError, DureError, RateLimited
 from dure.gateway.audit import Audit, Entry
+from dure.gateway.cost import estimated_tokens
 from dure.gateway.limits import Amounts, Meter
 
 if TYPE_CHECKING:
     from dure.gateway.keys import Key
 
-_ADMISSION: Amounts = (1, 0, 0)
+_ADMISSION: Amounts = (1, 0, 0, 0)
 
 
 class Arrival(NamedTuple):
-    """Who knocks at a door: from where, with which key, for what. A stream carries any number of requests."""
+    """Who knocks at a door: from where, with which key, for what. A stream carries any number of requests.
+
+    `inside`: at a door that is no public one.
+    """
 
     protocol: str
     what: str
     address: str
     key: bytes | None
     is_stream: bool = False
+    inside: bool = False
 
 
 class Visit:
@@ -41,6 +46,7 @@ class Visit:
         audit: Where it is written down.
 
     Attributes:
+        counts_tokens: Whether it is to be told how many tokens a request has.
         client: Whose turn it is, where several wait.
         weight: The client's share.
         max_priority: The highest that its requests may have; None if there is no bound but the common one.
@@ -51,11 +57,12 @@ class Visit:
 
     __slots__ = (
         "_arrival", "_audit", "_began_at", "_key_id", "_meters", "_num_held", "_num_requests", "_num_running", "client",
-        "max_priority", "weight",
+        "counts_tokens", "max_priority", "weight",
     )  # fmt: skip
 
     def __init__(self, arrival: Arrival, key: "Key | None", meters: list[Meter], audit: Audit | None) -> None:
         self._arrival, self._meters, self._audit = arrival, meters, audit
+        self.counts_tokens = bool(meters) and any(meter.counts_tokens for meter in meters)
         self._num_requests = self._num_running = self._num_held = 0
         self._began_at = 0.0
         if key is None:
@@ -73,15 +80,17 @@ class Visit:
         """Whether it is to be told when a request is done with."""
         return self._audit is not None or (self._arrival.is_stream and bool(self._meters))
 
-    def begin(self, rows: int, size: int) -> None:
-        """A request of so many documents and bytes is to be sent on its way.
+    def begin(self, rows: int, size: int, tokens: int = 0) -> None:
+        """A request of so many documents, bytes and tokens is to be sent on its way.
 
         Raises:
             RateLimited: It has had its share.
         """
         if self._meters:
             self._hold(
-                (1 if self._num_requests else 0, rows, size), monotonic(), one_more=self._num_running >= self._num_held
+                (1 if self._num_requests else 0, rows, size, tokens),
+                monotonic(),
+                one_more=self._num_running >= self._num_held,
             )
         self._num_requests += 1
         self._num_running += 1
@@ -177,8 +186,9 @@ def submit_of(visit: Visit, request: Any, submit: Callable[[Any], Any]) -> Any:
     if visit.max_priority is not None:
         request.priority = min(request.priority, visit.max_priority)
     try:
-        visit.begin(request.rows, len(request.payload) + len(request.parameters))
-    except RateLimited as error:
+        tokens = estimated_tokens(request.form, request.payload) if visit.counts_tokens else 0
+        visit.begin(request.rows, len(request.payload) + len(request.parameters), tokens)
+    except (RateLimited, DecodeError) as error:
         request.finish(error)
         return None
     return Watched(visit, request, submit).handle() if visit.watches else submit(request)

@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError as ProtobufError
 from dure.document import dure_pb2 as pb
 from dure.document.forms import JSON as JSON_FORM
 from dure.errors import DecodeError, DureError
+from dure.gateway.age import aged
 from dure.gateway.envelopes import submit_envelope
 from dure.gateway.http_exchange import error_body, to_json
 from dure.gateway.http_json import NamedBody, answer_pieces, packed, parsed
@@ -58,6 +59,7 @@ class WebSockets:
         self._router = router
         self._spec = spec
         self._sessions: set[_Session] = set()
+        self._is_ending = False
         self._read = msgspec.json.Decoder(SocketMessage).decode
 
     async def serve(self, receive: Any, send: Any) -> None:
@@ -66,20 +68,26 @@ class WebSockets:
         await send({"type": "websocket.accept"})
         session: _Session = Session(self._router, self._spec)
         self._sessions.add(session)
-        reader = asyncio.get_running_loop().create_task(self._read_all(session, receive))
+        loop, max_age_s = asyncio.get_running_loop(), self._spec.max_connection_age_s
+        reader = loop.create_task(self._read_all(session, receive))
+        ageing = None if max_age_s is None else loop.call_later(aged(max_age_s), session.finish)
         try:
             while replies := await session.next_replies():
                 for message in _messages(replies):
                     await send(message)
             if not reader.done():
-                await send({"type": "websocket.close", "code": _GOING_AWAY, "reason": "the Flow ends"})
+                reason = "the Flow ends" if self._is_ending else "the connection is old; connect again"
+                await send({"type": "websocket.close", "code": _GOING_AWAY, "reason": reason})
         finally:
+            if ageing is not None:
+                ageing.cancel()
             self._sessions.discard(session)
             reader.cancel()
             session.withdraw_all()
 
     def finish(self) -> None:
         """Answer what is on its way, then let every client go."""
+        self._is_ending = True
         for session in self._sessions:
             session.finish()
 

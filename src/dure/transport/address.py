@@ -44,10 +44,16 @@ def written(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def native_path(host: str, port: int) -> Path:
-    """Return where the Flow listening on `host:port` has its own channel."""
+def native_path(host: str, port: int, gateway: int | None = None) -> Path:
+    """Return where the Flow listening on `host:port` has its own channel.
+
+    Args:
+        host: Its address.
+        port: Its port.
+        gateway: Process id of the gateway, where several Flows share the port: then no client finds it by its address.
+    """
     name = "127.0.0.1" if host in _LOOPBACK else host
-    return runtime_folder() / f"{name}-{port}.sock"
+    return runtime_folder() / (f"{name}-{port}.sock" if gateway is None else f"{name}-{port}-{gateway}.sock")
 
 
 def listening_socket(path: Path) -> socket.socket:

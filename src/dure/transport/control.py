@@ -42,6 +42,7 @@ class Control:
     def __init__(self, sock: socket.socket, lifeline: socket.socket) -> None:
         self.socket = sock
         self._lifeline = lifeline
+        self._sending = threading.Lock()
 
     @classmethod
     def pair(cls) -> tuple["Control", "Control"]:
@@ -72,13 +73,14 @@ class Control:
             OSError: The other side is gone.
         """
         data = cloudpickle.dumps(message)
-        self.socket.sendall(_LENGTH.pack(len(data)) + data)
+        with self._sending:
+            self.socket.sendall(_LENGTH.pack(len(data)) + data)
 
     def stand_by(self, answer: Callable[[Any], Any]) -> None:
         """Have this process's group killed when the other side is gone; until then a thread answers what it asks.
 
         Args:
-            answer: Called with a question; its result is sent. The other side asks only while nothing else is sent.
+            answer: Called with a question; its result is sent.
         """
         # A thread sees the end of the lifeline only when it gets to run, which one long call of C can keep it from. So
         # the kernel does it, where it can: an event there is the signal KILL.

@@ -17,6 +17,9 @@ VERSION = 2
 LIMIT_KEY = "dure-max-request-bytes"
 """Metadata in which the gateway tells a gRPC client what GatewayHello tells one on our own channel."""
 
+AGE_KEY = "dure-max-connection-age-s"
+"""Metadata in which the gateway tells a gRPC client for how long it may keep a stream, if there is a limit."""
+
 JOIN = "/dure.join"
 """Endpoint of every worker: answers with the payloads of a request joined, where a Flow ends in several branches."""
 

@@ -24,7 +24,7 @@ from dure.log import LIFECYCLE, get_logger
 from dure.transport.address import listening_socket
 from dure.transport.control import Control
 from dure.transport.failure import take_apart
-from dure.worker.assignment import Assignment, Hosted
+from dure.worker.assignment import ALIVE, Assignment, Hosted
 from dure.worker.cache import AnswerCache
 from dure.worker.call_threads import CallThreads
 from dure.worker.metrics import Counters
@@ -45,7 +45,9 @@ def main() -> None:
         return
     with transfers() as ledger:
         counters = Counters(ledger, assignment.context)
-        control.stand_by(lambda question: {"metrics": question, "figures": counters.read()})
+        control.stand_by(
+            lambda question: ALIVE if question == ALIVE else {"metrics": question, "figures": counters.read()}
+        )
         try:
             sys.path[:] = assignment.sys_path
             executor = _construct(assignment)

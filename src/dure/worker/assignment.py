@@ -8,6 +8,9 @@ import msgspec
 from dure.device.context import Context
 from dure.spec import BatchSpec
 
+ALIVE = "alive"
+"""What a worker is asked to see whether it is there; it answers with the same word."""
+
 
 class Hosted(msgspec.Struct, frozen=True, kw_only=True):
     """One Executor; `uses` and `uses_with` are pickled, since only the worker may be able to import them."""

@@ -100,13 +100,13 @@ def test_requests_of_a_stream_are_counted_each(path: Path) -> None:
     visit.release()
 
 
-@pytest.mark.parametrize("name", ["max_rows_per_s", "max_bytes_per_s"])
-def test_documents_and_bytes_are_counted(path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["max_rows_per_s", "max_bytes_per_s", "max_tokens_per_s"])
+def test_documents_bytes_and_tokens_are_counted(path: Path, name: str) -> None:
     key = made(path, limits={name: 10})
     door = guard(path)
-    door.admit(Scope.INFER, arrival(key)).begin(8, 8)
+    door.admit(Scope.INFER, arrival(key)).begin(8, 8, 8)
     with pytest.raises(RateLimited, match=name):
-        door.admit(Scope.INFER, arrival(key)).begin(8, 8)
+        door.admit(Scope.INFER, arrival(key)).begin(8, 8, 8)
 
 
 def test_addresses_have_limits_of_their_own(path: Path) -> None:

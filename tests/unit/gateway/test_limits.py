@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dure.errors import RateLimited
-from dure.gateway.limits import Limits, Meter
+from dure.gateway.limits import Amounts, Limits, Meter
 
 
 def meter(**limits: Any) -> Meter:
@@ -15,13 +15,14 @@ def meter(**limits: Any) -> Meter:
 @pytest.mark.parametrize(
     ("limits", "amounts", "times"),
     [
-        ({"max_requests_per_s": 3}, (1, 0, 0), 3),
-        ({"max_rows_per_s": 8}, (1, 4, 0), 2),
-        ({"max_bytes_per_s": 100}, (1, 4, 25), 4),
-        ({"max_concurrent": 2}, (1, 0, 0), 2),
+        ({"max_requests_per_s": 3}, (1, 0, 0, 0), 3),
+        ({"max_rows_per_s": 8}, (1, 4, 0, 0), 2),
+        ({"max_bytes_per_s": 100}, (1, 4, 25, 0), 4),
+        ({"max_tokens_per_s": 90}, (1, 4, 25, 30), 3),
+        ({"max_concurrent": 2}, (1, 0, 0, 0), 2),
     ],
 )
-def test_each_limit_holds(limits: Any, amounts: tuple[int, int, int], times: int) -> None:
+def test_each_limit_holds(limits: Any, amounts: Amounts, times: int) -> None:
     one = meter(**limits)
     for _ in range(times):
         one.take(amounts, 0.0, one_more=True)
@@ -35,30 +36,30 @@ def test_each_limit_holds(limits: Any, amounts: tuple[int, int, int], times: int
 
 def test_what_is_refused_is_not_counted() -> None:
     one = meter(max_requests_per_s=1, max_rows_per_s=5, max_bytes_per_s=10)
-    one.take((0, 5, 10), 0.0, one_more=False)
+    one.take((0, 5, 10, 0), 0.0, one_more=False)
     with pytest.raises(RateLimited, match="max_rows_per_s"):
-        one.take((1, 5, 1), 0.0, one_more=True)
+        one.take((1, 5, 1, 0), 0.0, one_more=True)
     assert one.num_running == 0
-    one.take((1, 0, 0), 0.0, one_more=True)
+    one.take((1, 0, 0, 0), 0.0, one_more=True)
 
 
 def test_what_was_counted_can_be_given_back() -> None:
     one = meter(max_requests_per_s=1, max_concurrent=1)
-    one.take((1, 0, 0), 0.0, one_more=True)
-    one.give_back((1, 0, 0), one_more=True)
-    one.take((1, 0, 0), 0.0, one_more=True)
+    one.take((1, 0, 0, 0), 0.0, one_more=True)
+    one.give_back((1, 0, 0, 0), one_more=True)
+    one.take((1, 0, 0, 0), 0.0, one_more=True)
 
 
 def test_who_is_in_debt_is_refused_before_it_is_known_what_it_sends() -> None:
     one = meter(max_bytes_per_s=10)
-    one.take((0, 1, 30), 0.0, one_more=False)
+    one.take((0, 1, 30, 0), 0.0, one_more=False)
     with pytest.raises(RateLimited, match=r"try again in 2 s"):
-        one.take((1, 0, 0), 0.0, one_more=True)
+        one.take((1, 0, 0, 0), 0.0, one_more=True)
 
 
 def test_who_has_sent_nothing_of_late_can_be_forgotten() -> None:
     one = meter(max_requests_per_s=10)
-    one.take((1, 0, 0), 0.0, one_more=True)
+    one.take((1, 0, 0, 0), 0.0, one_more=True)
     assert not one.is_idle(10.0)
     one.leave(1, 0.1)
     assert one.is_idle(10.0)

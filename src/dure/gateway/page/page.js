@@ -7,11 +7,11 @@ const KOREAN = {
   answered: "초당 응답", latency: "지연 시간(ms), 중앙값과 99 %", devices: "장치", errors: "최근 오류", none: "없습니다.",
   try: "엔드포인트 시험", endpoint: "엔드포인트", text: "글, 한 줄에 문서 하나", file: "또는 파일", parameters: "매개변수(JSON)",
   send: "보내기", ready: "준비됨", starting: "준비되지 않음", gone: "응답 없음", locked: "API 키가 필요합니다", took: "걸린 시간",
-  free: "쉼", busy: "일하는 중", memory: "메모리", load: "부하", waiting: "대기", perSecond: "/초",
+  free: "쉼", busy: "일하는 중", silent: "응답 없음", memory: "메모리", load: "부하", waiting: "대기", perSecond: "/초",
 };
 const ENGLISH = {
   ready: "ready", starting: "not ready", gone: "no answer", locked: "an API key is needed", took: "took",
-  free: "free", busy: "busy", memory: "memory", load: "load", waiting: "waiting", perSecond: "/s",
+  free: "free", busy: "busy", silent: "does not answer", memory: "memory", load: "load", waiting: "waiting", perSecond: "/s",
 };
 document.querySelectorAll("[data-text]").forEach((part) => { ENGLISH[part.dataset.text] = part.textContent; });
 
@@ -95,9 +95,14 @@ function draw(live, seconds, before) {
   }
 }
 
+function stateOf(replica) {
+  if (replica.silent) return "silent";
+  return replica.busy ? "busy" : "free";
+}
+
 function row(executor, fact) {
   const chips = executor.replicas.map((replica) => element("span",
-    { class: replica.busy ? "chip busy" : "chip" }, `${replica.number}: ${replica.busy ? words.busy : words.free}`));
+    { class: `chip ${stateOf(replica)}` }, `${replica.number}: ${words[stateOf(replica)]}`));
   const cells = [short(fact.rate), String(executor.queued), fact.batch === null ? "–" : short(fact.batch),
     fact.compute === null ? "–" : short(fact.compute)];
   return element("tr", {}, element("th", { scope: "row" }, executor.name), ...cells.map((text) => element("td", {}, text)),
