@@ -23,13 +23,15 @@ class Connection:
     async def open(cls, port: int) -> Self:
         return cls(*await asyncio.open_connection("127.0.0.1", port, limit=2**24))
 
-    async def post(self, content: bytes) -> bytes:
+    async def post(self, content: bytes, key: str = "") -> bytes:
         """Send a request to /encode, return what the answer carries.
 
         Raises:
             ConnectionError: The answer is not "200 OK".
         """
         head = "POST /encode HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        if key:
+            head += f"Authorization: Bearer {key}\r\n"
         self._writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
         answer = (await self._reader.readuntil(b"\r\n\r\n")).lower()
         length = answer.partition(b"content-length:")[2].partition(b"\r\n")[0]

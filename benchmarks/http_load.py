@@ -21,15 +21,19 @@ TOOL = "wrk" if WRK else "a client in Python, since wrk is not installed"
 _BODY = body(["Using a GPU allows you to significantly speed up encoding."])
 
 
-def load(port: int, clients: int, seconds: float) -> dict[str, float]:
+def load(port: int, clients: int, seconds: float, key: str = "") -> dict[str, float]:
     """Return "requests" and "failed" (how many), "requests_per_s", "p50_ms" and "p99_ms"."""
-    return _by_wrk(WRK, port, clients, seconds) if WRK else uvloop.run(_by_python(port, clients, seconds))
+    if WRK:
+        return _by_wrk(WRK, port, clients, seconds, key)
+    return uvloop.run(_by_python(port, clients, seconds, key))
 
 
-def _by_wrk(wrk: str, port: int, clients: int, seconds: float) -> dict[str, float]:
+def _by_wrk(wrk: str, port: int, clients: int, seconds: float, key: str) -> dict[str, float]:
     command = [wrk, "-t1", f"-c{clients}", f"-d{max(1, round(seconds))}s", "--timeout", "20s"]
     command += ["-s", str(processes.FOLDER / "post.lua"), f"http://127.0.0.1:{port}/encode"]
-    done = subprocess.run(command, env={**os.environ, "BODY": _BODY.decode()}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, env={**os.environ, "BODY": _BODY.decode(), "KEY": key}, capture_output=True, text=True
+    )
     said = done.stdout.partition("wrk says ")[2]
     if not said:
         raise RuntimeError(f"wrk failed: {(done.stderr or done.stdout).strip()[-400:]}")
@@ -43,14 +47,14 @@ def _by_wrk(wrk: str, port: int, clients: int, seconds: float) -> dict[str, floa
     }
 
 
-async def _by_python(port: int, clients: int, seconds: float) -> dict[str, float]:
+async def _by_python(port: int, clients: int, seconds: float, key: str) -> dict[str, float]:
     times: list[float] = []
     begin = time.perf_counter()
 
     async def one() -> None:
         connection = await Connection.open(port)
         while (start := time.perf_counter()) < begin + seconds:
-            await connection.post(_BODY)
+            await connection.post(_BODY, key)
             times.append(time.perf_counter() - start)
         connection.close()
 

@@ -1,7 +1,8 @@
--- For wrk: posts $BODY, and says how it went in one line of JSON. Times are in microseconds.
+-- For wrk: posts $BODY with the API key $KEY, and says how it went in one line of JSON. Times are in microseconds.
 wrk.method = "POST"
 wrk.body = os.getenv("BODY")
 wrk.headers["Content-Type"] = "application/json"
+if os.getenv("KEY") ~= "" then wrk.headers["Authorization"] = "Bearer " .. os.getenv("KEY") end
 
 function done(summary, latency, requests)
   local errors = summary.errors

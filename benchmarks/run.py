@@ -19,13 +19,14 @@ from peers import environment
 from peers.environment import Environment
 from peers.server import Server
 from report import Row, Skipped
-from rows import channel, encoder, http, load, mixed, start, tutorial
+from rows import channel, door, encoder, http, load, mixed, start, tutorial
 from sizes import QUICK, Sizes
 
 BEGAN = time.perf_counter()
 GROUPS = (
     *("encoder", "tutorial", "channel", "http", "ready", "import", "stream", "install"),
     *("mixed", "lengths", "replicas", "overload", "idle"),
+    *("guard", "packed", "flood", "sockets"),
 )
 WITH_PEERS = {"tutorial", "channel", "http", "ready", "mixed"}
 
@@ -121,6 +122,10 @@ def measure(sizes: Sizes, groups: tuple[str, ...], peers: Environment | None) ->
         "replicas": lambda: load.replicas(sizes, told("replicas")),
         "overload": lambda: load.overload(sizes, told("overload")),
         "idle": lambda: load.idle(sizes, told("idle")),
+        "guard": lambda: door.guard(sizes, told("guard")),
+        "packed": lambda: door.packed(sizes, told("packed")),
+        "flood": lambda: door.flood(sizes, told("flood")),
+        "sockets": lambda: door.sockets(sizes, told("sockets")),
     }
     for group in GROUPS:
         if group not in groups:

@@ -25,6 +25,8 @@ class Sizes:
     slept_documents: int = 1200
     overload_s: float = 60.0
     idle_s: float = 6.0
+    light_posts: int = 200
+    sockets: int = 10_000
 
 
 QUICK = Sizes(
@@ -44,4 +46,5 @@ QUICK = Sizes(
     slept_documents=600,
     overload_s=10.0,
     idle_s=3.0,
+    light_posts=100,
 )
