@@ -2,8 +2,8 @@
 
     python sockets.py PORT
 
-Reads lines of JSON: {"open": COUNT} opens so many, {"ask": COUNT} asks over some of them, one after the other. Speaks just
-enough of the protocol for that, so that it is the server's memory that is the limit.
+Reads lines of JSON: {"open": COUNT} opens so many, {"ask": COUNT} asks over some of them, one after the other.
+Speaks just enough of the protocol for that, so that it is the server's memory that is the limit.
 """
 
 import asyncio
