@@ -133,10 +133,11 @@ def flood(sizes: Sizes, tell: Callable[[str], None]) -> Iterator[Row]:
     alone, beside = (found[f"{name}.p99_ms"] for name in ("alone", "beside"))
     ratio = beside.over(alone)
     yield Row(
-        f"calls of {CALL_S * 1e3:.0f} ms for up to 8 documents: p99 of a client with one request at a time, over its p99"
-        f" alone, while another has {FLOOD} under way",
-        f"{ratio.text(2)} x; p99 {beside.text(1)} against {alone.text(1)} ms, p50 {found['beside.p50_ms'].text(1)} against"
-        f" {found['alone.p50_ms'].text(1)}; the other {found['beside.others'].text()} docs/s",
+        f"calls of {CALL_S * 1e3:.0f} ms, up to 8 documents: p99 of a client with one request at a time, while another"
+        f" has {FLOOD} under way, over its p99 alone",
+        f"{ratio.text(2)} x; p99 {beside.text(1)} against {alone.text(1)} ms,"
+        f" p50 {found['beside.p50_ms'].text(1)} against {found['alone.p50_ms'].text(1)};"
+        f" the other {found['beside.others'].text()} docs/s",
         "<= 2 x",
         ratio.median <= 2,
         raw(found),
