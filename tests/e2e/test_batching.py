@@ -317,6 +317,23 @@ def test_the_higher_priority_first(fresh: Flow, path: Path, protocol: Any) -> No
 
 
 @PROTOCOLS
+def test_where_calls_are_long_nothing_waits_in_the_worker_that_could_wait_here(
+    fresh: Flow, path: Path, protocol: Any
+) -> None:
+    with Client(port=fresh.port, protocol=protocol) as client:
+        for _ in range(4):
+            client.post("/hold", "warm", parameters={"seconds": 0.3})
+        callers = []
+        for text, priority in (("first", 0), ("low", 0), ("high", 5)):
+            settings: dict[str, Any] = {"parameters": {"seconds": 0.3}, "priority": priority}
+            callers.append(beside(partial(client.post, "/hold", text, **settings)))
+            time.sleep(0.03)
+        for caller in callers:
+            caller.join()
+    assert lines(path) == ["warm"] * 4 + ["first", "high", "low"]
+
+
+@PROTOCOLS
 def test_an_answer_tells_how_it_came_about_if_asked(flow: Flow, protocol: Any) -> None:
     begin = time.monotonic()
     back = gathered(flow, protocol, "/plain", numbered(3), explain=True)

@@ -236,8 +236,10 @@ class Dispatcher:
             first = queue.first(self._policy, now)
             if first is None:
                 return
-            replica = self._least_busy(first)
+            replica, early_s = self._least_busy(first, now)
             if replica is None:
+                if early_s < inf:
+                    self._wake_at(early_s)
                 return
             choice = compose(queue, self._policy, now, idle=replica.is_idle(first), share=self._share(replica))
             if not choice.batch:
@@ -288,13 +290,22 @@ class Dispatcher:
             self._wake.cancel()
         self._wake = asyncio.get_running_loop().call_later(delay_s, self._pump)
 
-    def _least_busy(self, job: Job) -> Replica | None:
+    def _least_busy(self, job: Job, now: float) -> tuple[Replica | None, float]:
+        """Return whom to send a request to now; or nobody, and after how long there may be somebody."""
         found: Replica | None = None
+        soonest_s = inf
         for replica in self._replicas:
             busy = len(replica.in_flight)
-            if busy < replica.slots and not replica.silent and (found is None or busy < len(found.in_flight)):
-                found = replica if not replica.mixed or replica.takes(job) else found
-        return found
+            if busy >= replica.slots or replica.silent or (found is not None and busy >= len(found.in_flight)):
+                continue
+            if replica.mixed and not replica.takes(job):
+                continue
+            early_s = replica.early_s(job, now)
+            if early_s:
+                soonest_s = min(soonest_s, early_s)
+            else:
+                found = replica
+        return found, soonest_s
 
 
 def _clamped(seconds: float) -> float:

@@ -35,6 +35,8 @@ from dure.transport.messages import (
 _MAX_FRAME_BYTES = 0xFFFFFFFF
 _SHORT_CALL_S = 0.002
 _SLOTS_SHORT = 8
+_LONG_CALL_S = 0.01
+_LEAD = 0.15  # of a call: so much before its expected end the next is sent
 _PACE_WEIGHT = 1 / 8
 _MOST_SLOWNESS = 16.0  # a single call that hung for a while says little of the next
 _ORDERS = {Order.CANCEL: Kind.CANCEL, Order.HOLD: Kind.HOLD, Order.GO_ON: Kind.GO_ON}
@@ -102,6 +104,17 @@ class Replica:
         if self.hello is None or self._concurrent(job):
             return True
         return self.num_in_order < self.hello.concurrency
+
+    def early_s(self, job: Job, now: float) -> float:
+        """Return by how much it is too early to send this request: it would only wait there, and no longer here.
+
+        While it waits here it can be merged with what comes, overtaken by what is more urgent, or withdrawn. It is sent
+        shortly before the call under way is expected to be done, or at once where calls are short.
+        """
+        if self._call_s < _LONG_CALL_S or self.is_idle(job):
+            return 0.0
+        left_s = self.work_s() * self.slowness - (now - self._paced_at)
+        return max(left_s - max(left_s, self._call_s) * _LEAD, 0.0)
 
     def silent_s(self) -> float | None:
         """Return for how long at least it has been at its oldest call; None if it has nothing to do.

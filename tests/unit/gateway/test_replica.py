@@ -148,3 +148,33 @@ def test_who_takes_leave_gives_back_what_was_not_begun_and_is_watched_on(monkeyp
     assert worker.owner.back == [waiting]
     assert worker.replica.in_flight == {1: [begun]}
     assert worker.replica.silent_s() == 3
+
+
+def test_what_would_only_wait_is_sent_shortly_before_the_call_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(monkeypatch)
+    for number in range(1, 40):
+        first = worker.send()
+        worker.now += 0.1
+        worker.answer(number)
+    assert worker.replica.early_s(first, worker.now) == 0, "it has nothing to do"
+    next_ = worker.send()
+    assert worker.replica.early_s(next_, worker.now) == pytest.approx(0.085)
+    worker.now += 0.05
+    assert worker.replica.early_s(next_, worker.now) == pytest.approx(0.035)
+    worker.now += 0.036
+    assert worker.replica.early_s(next_, worker.now) == 0
+    worker.now += 5
+    assert worker.replica.early_s(next_, worker.now) == 0, "it takes longer than it was thought to"
+
+
+def test_while_calls_are_short_or_nobody_knows_it_is_sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(monkeypatch)
+    unknown = worker.send()
+    assert worker.replica.early_s(unknown, worker.now) == 0
+    worker.now += 0.005
+    worker.answer(1)
+    for number in range(2, 40):
+        worker.send()
+        worker.now += 0.005
+        worker.answer(number)
+    assert worker.replica.early_s(worker.send(), worker.now) == 0
