@@ -316,20 +316,15 @@ def test_the_higher_priority_first(fresh: Flow, path: Path, protocol: Any) -> No
     assert lines(path) == ["hold", "filler", "high", "normal", "low"], "one waits in the worker's socket already"
 
 
-@PROTOCOLS
-def test_where_calls_are_long_nothing_waits_in_the_worker_that_could_wait_here(
-    fresh: Flow, path: Path, protocol: Any
-) -> None:
-    with Client(port=fresh.port, protocol=protocol) as client:
-        for _ in range(4):
-            client.post("/hold", "warm", parameters={"seconds": 0.3})
-        callers = []
-        for text, priority in (("first", 0), ("low", 0), ("high", 5)):
-            settings: dict[str, Any] = {"parameters": {"seconds": 0.3}, "priority": priority}
-            callers.append(beside(partial(client.post, "/hold", text, **settings)))
-            time.sleep(0.03)
-        for caller in callers:
-            caller.join()
+def test_where_calls_are_long_nothing_waits_in_the_worker_that_could_wait_here(fresh: Flow, path: Path) -> None:
+    for _ in range(4):
+        fresh.post("/hold", "warm", parameters={"seconds": 0.3})
+    callers = []
+    for text, priority in (("first", 0), ("low", 0), ("high", 5)):
+        callers.append(beside(partial(fresh.post, "/hold", text, parameters={"seconds": 0.3}, priority=priority)))
+        time.sleep(0.03)
+    for caller in callers:
+        caller.join()
     assert lines(path) == ["warm"] * 4 + ["first", "high", "low"]
 
 
