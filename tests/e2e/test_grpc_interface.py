@@ -14,8 +14,11 @@ import numpy as np
 import psutil
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from dure import Document, DocumentArray, Executor, Flow, requests
 from dure.document import dure_pb2 as pb
@@ -208,6 +211,27 @@ def test_reflection_tells_the_service(channel: grpc.Channel) -> None:
         "Post": (".dure.v1.Request", ".dure.v1.Reply"),
         "Stream": (".dure.v1.Requests", ".dure.v1.Replies"),
     }
+
+
+def test_every_service_can_be_called_by_what_reflection_tells(channel: grpc.Channel) -> None:
+    told: Any = ProtoReflectionDescriptorDatabase(channel)
+    pool = DescriptorPool(told)
+    for name in told.get_services():
+        for each in pool.FindServiceByName(name).methods:
+            assert each.input_type.fields is not None
+            assert each.output_type.fields is not None
+    infer = pool.FindServiceByName("inference.GRPCInferenceService").methods_by_name["ModelInfer"]
+    request_class, answer_class = GetMessageClass(infer.input_type), GetMessageClass(infer.output_type)
+    request: Any = request_class(model_name="upper")
+    request.parameters["times"].int64_param = 3
+    request.inputs.add(name="text", datatype="BYTES", shape=[1]).contents.bytes_contents.append(b"rice")
+    call: Any = channel.unary_unary(
+        "/inference.GRPCInferenceService/ModelInfer", request_class.SerializeToString, answer_class.FromString
+    )
+    answer = call(request)
+    found = dict(zip([output.name for output in answer.outputs], answer.raw_output_contents, strict=True))
+    assert found["text"] == b"\4\0\0\0RICE"
+    assert json.loads(found["tags"][4:]) == {"parameters": {"times": 3}}
 
 
 def test_health(flow: Flow, channel: grpc.Channel) -> None:

@@ -3,7 +3,7 @@
 They live in a pool of their own, since a client of the protocol in the same process brings files that define them too,
 and a name may be defined once in a pool. Fields are as in `grpc_service.proto` and `model_config.proto` of Triton;
 those that nothing here reads or writes are left out. One differs: an input's `contents` stays bytes until a worker
-reads it.
+reads it. To clients the door describes it as it is.
 """
 
 import re
@@ -15,6 +15,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
 PACKAGE = "inference"
+SERVICE = f"{PACKAGE}.GRPCInferenceService"
 
 _ENUMS = {
     "DataType": (
@@ -111,6 +112,12 @@ _MESSAGES = {
 }
 # In the original some stand inside of others, which is the same on the wire.
 
+_ANSWERED = (
+    *("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer", "ModelStreamInfer"),
+    *("ModelConfig", "ModelStatistics", "RepositoryIndex", "RepositoryModelLoad", "RepositoryModelUnload"),
+)
+_STREAMED = "ModelStreamInfer"
+
 _FIELD = re.compile(r"(?:(one|repeated|map) )?(\w+) (\w+) = (\d+)")
 
 
@@ -144,7 +151,25 @@ def _set_type(field: FieldDescriptorProto, kind: str) -> None:
         field.type_name = f".{PACKAGE}.{kind}"
 
 
-def _built() -> Any:
+def described() -> FileDescriptorProto:
+    """Return the file as clients see it: the types of all fields as in the original, and the service."""
+    file = _file()
+    (tensor,) = (message for message in file.message_type if message.name == "InferInputTensor")
+    _set_type(tensor.field[-1], "InferTensorContents")
+    service = file.service.add(name=SERVICE.rpartition(".")[2])
+    for name in _ANSWERED:
+        streamed = name == _STREAMED
+        service.method.add(
+            name=name,
+            input_type=f".{PACKAGE}.{'ModelInfer' if streamed else name}Request",
+            output_type=f".{PACKAGE}.{name}Response",
+            client_streaming=streamed,
+            server_streaming=streamed,
+        )
+    return file
+
+
+def _file() -> FileDescriptorProto:
     file = FileDescriptorProto(name="dure/open_inference.proto", package=PACKAGE, syntax="proto3")
     for name, values in _ENUMS.items():
         enum = file.enum_type.add(name=name)
@@ -154,8 +179,12 @@ def _built() -> Any:
         message = file.message_type.add(name=name)
         for found in _FIELD.finditer(fields):
             _add_field(message, found)
+    return file
+
+
+def _built() -> Any:
     pool = DescriptorPool()
-    pool.Add(file)
+    pool.Add(_file())
     return SimpleNamespace(
         **{name: GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in _MESSAGES}
     )

@@ -11,13 +11,14 @@ from typing import Any, TypeAlias
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from dure.document import dure_pb2 as pb
+from dure.document.oip_messages import SERVICE as OIP_SERVICE
 from dure.errors import DureError, StartFailed
 from dure.gateway.envelopes import reply_of, request_of, submit_envelope
 from dure.gateway.grpc_call import abort, outcome_of
 from dure.gateway.grpc_guard import GrpcGuard
+from dure.gateway.grpc_reflection import handlers_of
 from dure.gateway.guard import Guard
 from dure.gateway.oip_grpc import OpenInferenceService
 from dure.gateway.router import Router
@@ -87,7 +88,7 @@ class GrpcFront:
         tensors = OpenInferenceService(self._router, self._spec, self._sessions)
         self._server.add_generic_rpc_handlers((tensors.handler(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        self._server.add_generic_rpc_handlers(handlers_of((SERVICE, OIP_SERVICE, health.SERVICE_NAME)))
         address = written(self._spec.host, self.port)
         try:
             tls = grpc_credentials(self._spec)

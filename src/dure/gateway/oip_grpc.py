@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from dure.document.oip_messages import PACKAGE, messages
+from dure.document.oip_messages import SERVICE, messages
 from dure.errors import DureError
 from dure.gateway.grpc_call import abort, outcome_of
 from dure.gateway.oip_call import request_of
@@ -20,8 +20,6 @@ from dure.gateway.oip_stream import Stream
 from dure.gateway.router import Router
 from dure.gateway.session import Session
 from dure.spec import GatewaySpec
-
-SERVICE = f"{PACKAGE}.GRPCInferenceService"
 
 Look: TypeAlias = Callable[[Any], dict[str, Any]]
 
