@@ -1,10 +1,12 @@
 """The HTTP door, as curl and browsers meet it: bodies in every state, events, health, deadlines, people who leave."""
 
 import asyncio
+import base64
 import gzip
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -231,11 +233,53 @@ def test_several_requests_in_one_packet_are_answered_in_order(flow: Flow) -> Non
     )
 
 
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [
+        ("gzip", True),
+        ("gzip, deflate, br, zstd", True),
+        ("br;q=1.0, *;q=0.1", True),
+        ("GZIP;Q=0.2", True),
+        ("gzip;q=0", False),
+        ("identity, gzip;q=0.5", False),
+        ("deflate, br", False),
+        ("gzip;q=much", False),
+        (None, False),
+    ],
+)
+def test_answers_are_compressed_for_who_accepts_it(flow: Flow, accepted: str | None, packed: bool) -> None:
+    asked = {} if accepted is None else {"Accept-Encoding": accepted}
+    status, headers, answer = post(flow.port, "/upper", {"data": ["many hands"] * 100}, asked)
+    assert status == 200
+    assert headers["vary"] == "accept-encoding"
+    assert headers.get("content-encoding") == ("gzip" if packed else None)
+    assert int(headers["content-length"]) == len(answer)
+    told = json.loads(gzip.decompress(answer) if packed else answer)
+    assert [document["text"] for document in told["data"]] == ["MANY HANDS"] * 100
+    assert not packed or len(answer) < 4000
+
+
+def test_what_is_short_or_does_not_shrink_is_not_compressed(flow: Flow) -> None:
+    asked = {"Accept-Encoding": "gzip"}
+    assert "content-encoding" not in post(flow.port, "/upper", {"data": ["a"]}, asked)[1]
+    blob = base64.b64encode(random.Random(0).randbytes(200_000)).decode()
+    status, headers, answer = post(flow.port, "/upper", {"data": [{"text": "a", "blob": blob}]}, asked)
+    assert (status, headers.get("content-encoding"), headers["vary"]) == (200, None, "accept-encoding")
+    assert json.loads(answer)["data"][0]["blob"] == blob
+    large = {"data": ["many hands " * 20_000]}  # in a thread
+    status, headers, answer = post(flow.port, "/upper", large, asked)
+    assert headers["content-encoding"] == "gzip"
+    assert json.loads(gzip.decompress(answer))["data"][0]["text"] == "MANY HANDS " * 20_000
+
+
 def test_parts_come_as_events(flow: Flow) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", flow.port, timeout=10)
-    connection.request("POST", "/parts", json.dumps({"data": ["x"]}), {"Accept": "text/event-stream"})
+    connection.request(
+        "POST", "/parts", json.dumps({"data": ["x"]}), {"Accept": "text/event-stream", "Accept-Encoding": "gzip"}
+    )
     answer = connection.getresponse()
     assert answer.getheader("content-type") == "text/event-stream"
+    assert answer.getheader("content-encoding") is None
     first = answer.readline() + answer.readline()
     early = time.monotonic()
     rest = answer.read()

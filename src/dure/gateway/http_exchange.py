@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from dure.errors import DecodeError, DureError, TooLarge, to_wire
+from dure.gateway.http_compression import LEAST_BYTES, alone, compressed, is_text, listed
 
 if TYPE_CHECKING:
     import asyncio
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 
 JSON = b"application/json"
+_VARY = (b"vary", b"accept-encoding")
 _PRIVATE = frozenset(("code", "message", "remote_traceback"))
 
 
@@ -34,9 +36,10 @@ class Exchange:
         path: Decoded once.
         headers: Name in lower case -> value; of several of one name the last.
         started: Whether an answer has been begun.
+        takes_lists: Whether an encoding in a list of several is one that the client wants; else it names one alone.
     """
 
-    __slots__ = ("_receive", "_send", "headers", "method", "path", "scope", "started")
+    __slots__ = ("_receive", "_send", "headers", "method", "path", "scope", "started", "takes_lists")
 
     def __init__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         self.scope, self._receive, self._send = scope, receive, send
@@ -44,6 +47,7 @@ class Exchange:
         self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.started = False
+        self.takes_lists = True
 
     async def body(self, max_bytes: int) -> bytes:
         """Read the whole body, decompressed where it is gzip or deflate.
@@ -87,10 +91,12 @@ class Exchange:
     async def answer(
         self, body: bytes, *, status: int = 200, content_type: bytes = JSON, headers: Headers = ()
     ) -> None:
-        """Send a whole answer."""
+        """Send a whole answer, compressed where the client accepts it and it pays."""
         self.started = True
-        length = str(len(body)).encode()
-        fields = [(b"content-type", content_type), (b"content-length", length), *headers]
+        fields = [(b"content-type", content_type), *headers]
+        if len(body) >= LEAST_BYTES:
+            body = await self._compressed(body, content_type, fields)
+        fields.append((b"content-length", str(len(body)).encode()))
         corked = self.scope["dure.connection"].corked
         corked.cork()
         try:
@@ -98,6 +104,22 @@ class Exchange:
             await self._send({"type": "http.response.body", "body": body})
         finally:
             corked.uncork()
+
+    async def _compressed(self, body: bytes, content_type: bytes, fields: list[tuple[bytes, bytes]]) -> bytes:
+        if self.takes_lists and not is_text(content_type):
+            return body
+        fields.append(_VARY)
+        accepted = self.headers.get(b"accept-encoding")
+        if accepted is None:
+            return body
+        encoding = listed(accepted) if self.takes_lists else alone(accepted)
+        if encoding is None:
+            return body
+        packed = await compressed(body, encoding, always=not self.takes_lists)
+        if packed is None:
+            return body
+        fields.append((b"content-encoding", encoding))
+        return packed
 
     async def begin(self, content_type: bytes, headers: Headers = ()) -> None:
         """Begin an answer that is sent in pieces."""

@@ -4,9 +4,7 @@ Knows routes and methods. The documents in requests and answers stay bytes. What
 changes it from outside, is refused.
 """
 
-import asyncio
 import re
-import zlib
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -29,7 +27,6 @@ _CHANGE = re.compile(r"repository/models/(.+)/(load|unload)")
 _UNSUPPORTED = re.compile(
     r"(?:systemsharedmemory|cudasharedmemory|trace|logging)(?:/.*)?|models/.+/(?:trace/setting|generate|generate_stream)"
 )
-_LARGE_BYTES = 64 * 1024  # compressed in a thread, as it takes the time of several requests
 
 
 class OpenInference:
@@ -52,6 +49,8 @@ class OpenInference:
 
     async def serve(self, exchange: Exchange) -> None:
         """Answer one request."""
+        # Triton's clients read what is compressed where they asked for it themselves, not where their library did.
+        exchange.takes_lists = False
         try:
             await self._serve(exchange, exchange.path.removeprefix("/v2").strip("/"))
         except DureError as error:
@@ -98,11 +97,6 @@ class OpenInference:
         outcome = await outcome_of(self._router, request, exchange)
         body, head_length = write(name, infer, outcome, rendering)
         headers = [] if head_length is None else [(HEAD_LENGTH, str(head_length).encode())]
-        encoding = _encoding(exchange)
-        if encoding is not None:
-            headers.append((b"content-encoding", encoding))
-            large = len(body) > _LARGE_BYTES
-            body = await asyncio.to_thread(_compressed, body, encoding) if large else _compressed(body, encoding)
         await exchange.answer(body, content_type=JSON if head_length is None else _BINARY, headers=headers)
 
     async def _change(self, exchange: Exchange, name: str, action: str) -> None:
@@ -140,15 +134,3 @@ async def _is_method(exchange: Exchange, method: str) -> bool:
 
 async def _fail(exchange: Exchange, status: int, message: str, headers: Headers = ()) -> None:
     await exchange.answer(to_json({"error": message}), status=status, headers=headers)
-
-
-def _encoding(exchange: Exchange) -> bytes | None:
-    # Libraries offer a list of encodings with every request, unasked, and embeddings shrink by a tenth: whoever wants
-    # it names one alone.
-    wanted = exchange.headers.get(b"accept-encoding", b"").strip().lower()
-    return wanted if wanted in (b"gzip", b"deflate") else None
-
-
-def _compressed(body: bytes, encoding: bytes) -> bytes:
-    packer = zlib.compressobj(1, wbits=zlib.MAX_WBITS | (16 if encoding == b"gzip" else 0))
-    return packer.compress(body) + packer.flush()
