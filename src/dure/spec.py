@@ -31,6 +31,9 @@ COST_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 MAX_PRIORITY = 100
 """Of a request; the least is as far below 0."""
 
+_PREFIX = re.compile(r"(?:/[\w.~-]+)+")
+_APP = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
 GATEWAY = "gateway"
 """The name under which `needs` speaks of the Flow's own entrance."""
 
@@ -180,6 +183,10 @@ class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     page: Annotated[bool, Meta(description="show a page at / over HTTP, where the Flow can be looked at and tried")] = (
         True
     )
+    apps: Annotated[
+        dict[str, str],
+        Meta(description="ASGI apps of your own beside the Flow, over HTTP: prefix -> module:attribute"),
+    ] = {}
     public_address: Annotated[
         str | None, Meta(description="address to print as the public one; dure never looks it up")
     ] = None
@@ -255,6 +262,16 @@ class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             raise ValueError("tls_cert and tls_key: give both, or neither")
         if self.tls_client_ca is not None and self.tls_cert is None:
             raise ValueError("tls_client_ca: clients show certificates over TLS only; give tls_cert and tls_key")
+        self._check_apps()
+
+    def _check_apps(self) -> None:
+        for prefix, name in self.apps.items():
+            if not _PREFIX.fullmatch(prefix):
+                raise ValueError(f"apps: {prefix!r} is no prefix; write it like '/shop', without a slash at its end")
+            if not _APP.fullmatch(name):
+                raise ValueError(f"apps: {name!r} names no app; write it like 'module:attribute'")
+        if self.apps and self.protocol == ["grpc"]:
+            raise ValueError("apps: they are asked over HTTP; say protocol=['grpc', 'http']")
 
     def check_exposure(self) -> None:
         """Refuse to listen beyond this machine for everybody, unless that was said in so many words.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from dure.errors import DureError, StartFailed, to_wire
+from dure.gateway.apps import AppFailed, Apps
 from dure.gateway.assignment import Assignment
 from dure.gateway.audit import Audit
 from dure.gateway.grpc_front import GrpcFront
@@ -57,6 +58,7 @@ class _Gateway:
         self._router = Router(assignment.nodes, self._tell_health, self._tell)
         self._native = NativeFront(self._router, assignment.spec)
         self._doors: list[GrpcFront | HttpFront] = []
+        self._apps: Apps | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -66,6 +68,8 @@ class _Gateway:
         audit = self._assignment.spec.audit_file
         try:
             self._router.traces = self._traces()
+            self._apps = Apps(self._assignment.spec)
+            await self._apps.start()
             guard = Guard(self._assignment.spec, None if audit is None else Audit(Path(audit)))
             ports = await self._open_doors(guard)
             page = self._metrics_page(guard)
@@ -74,7 +78,7 @@ class _Gateway:
             path = native_path(spec.host, next(iter(ports.values())), shared)
             listener = await loop.create_unix_server(self._native.connection, sock=listening_socket(path))
         except (OSError, DureError) as error:
-            self._control.send({"failed": StartFailed(f"the gateway cannot listen: {error}")})
+            await self._give_up(error)
             return
         if not self._router.dispatchers:
             await self._set_serving()
@@ -87,7 +91,9 @@ class _Gateway:
         await stop.wait()
         self._router.is_ending = True
         listener.close()
+        self._apps.finish()
         await asyncio.gather(*[door.close(_DRAIN_S) for door in self._doors])
+        await self._apps.stop(_DRAIN_S)
         if page is not None:
             await asyncio.to_thread(page.close)
         await self._drain()
@@ -98,6 +104,12 @@ class _Gateway:
             await asyncio.to_thread(self._router.traces.close)
         for dispatcher in self._router.dispatchers.values():
             dispatcher.close()
+
+    async def _give_up(self, error: Exception) -> None:
+        if self._apps is not None:
+            await self._apps.stop(_DRAIN_S)
+        failed = error if isinstance(error, AppFailed) else StartFailed(f"the gateway cannot listen: {error}")
+        self._control.send({"failed": failed})
 
     def _traces(self) -> Traces | None:
         spec = self._assignment.spec
@@ -121,19 +133,19 @@ class _Gateway:
             if name == "grpc":
                 found[name] = GrpcFront(self._router, guard, public, port)
             else:
-                found[name] = web = web or self._http_front(guard, public, port)
+                found[name] = web = web or self._http_front(guard, public, port, self._apps)
         if spec.admin_port is not None:
             own = replace(spec, host="127.0.0.1", protocol=["http"], reuse_port=False, max_connection_age_s=None)
-            found["admin"] = self._http_front(guard, own, spec.admin_port, inside=True)
+            found["admin"] = self._http_front(guard, own, spec.admin_port, None)
         self._doors = list(dict.fromkeys(found.values()))
         for door in self._doors:
             await door.open()
         return {name: door.port for name, door in found.items()}
 
-    def _http_front(self, guard: Guard, spec: GatewaySpec, port: int, *, inside: bool = False) -> "HttpFront":
+    def _http_front(self, guard: Guard, spec: GatewaySpec, port: int, apps: Apps | None) -> "HttpFront":
         from dure.gateway.http_front import HttpFront
 
-        return HttpFront(self._router, guard, spec, port, inside=inside)
+        return HttpFront(self._router, guard, spec, port, apps)
 
     def _tell_health(self) -> None:
         self._spawn(self._set_serving())

@@ -6,6 +6,7 @@ import socket
 
 from dure.deps import require
 from dure.errors import StartFailed
+from dure.gateway.apps import Apps
 from dure.gateway.guard import Guard
 from dure.gateway.http_app import HttpApp
 from dure.gateway.http_guard import HttpGuard
@@ -27,21 +28,22 @@ class HttpFront:
         guard: Who is let in.
         spec: Address and limits.
         port: Port to listen on; 0 takes a free one.
-        inside: Whether it is no public door.
+        apps: What stands beside the Flow. None: it is no public door.
     """
 
-    def __init__(self, router: Router, guard: Guard, spec: GatewaySpec, port: int, *, inside: bool = False) -> None:
+    def __init__(self, router: Router, guard: Guard, spec: GatewaySpec, port: int, apps: Apps | None) -> None:
         uvicorn = require("uvicorn", "http")
         require("httptools", "http")
         require("websockets", "http")
         from dure.gateway.http_connection import HttpConnection
 
         self._app = HttpApp(router, spec)
+        app = self._app if apps is None else apps.beside(self._app)
         self._spec = spec
         self._config = uvicorn.Config(
-            HttpGuard(self._app, guard, spec, inside=inside),
+            HttpGuard(app, guard, spec, inside=apps is None),
             http=HttpConnection,
-            ws="websockets-sansio" if "websocket" in spec.protocol else "none",
+            ws="websockets-sansio" if "websocket" in spec.protocol or app is not self._app else "none",
             ws_max_size=spec.max_request_bytes,
             ws_per_message_deflate=False,  # a few bytes of it unpack to gigabytes
             lifespan="off",
