@@ -21,6 +21,7 @@ from dure.device.probe import inventory
 from dure.errors import BackendError, SpecError
 from dure.executor.base import Executor
 from dure.flow.plan import Plan, make_plan
+from dure.flow.relay import Relay, behind
 from dure.flow.unit import search_path, units_of
 from dure.flow.yaml_io import assemble, flow_of, normalised, yaml_of
 from dure.gateway.assignment import Assignment as GatewayAssignment
@@ -215,6 +216,16 @@ class Flow:
             DeviceOutOfMemory: Promised memory does not fit.
         """
         return _plan(self._spec)
+
+    def asgi(self) -> Relay:
+        """Return an ASGI application to mount in one of yours; with its lifespan the Flow starts and ends.
+
+        Raises:
+            SpecError: The Flow is not called over HTTP, or listens beyond this machine, or speaks TLS itself.
+        """
+        flow = self._with(self._spec.executors)
+        flow._spec = msgspec.structs.replace(self._spec, gateway=behind(self._spec.gateway))
+        return Relay(flow)
 
     def close(self) -> None:
         """Stop: answer what is on its way, close the Executors, end all processes."""

@@ -182,7 +182,7 @@ async function look() {
   if (document.hidden) return;
   let answer;
   try {
-    answer = await fetch("/live.json", { headers: headers() });
+    answer = await fetch("live.json", { headers: headers() });
   } catch {
     $("state").textContent = words.gone;
     return;
@@ -222,7 +222,7 @@ async function send(event) {
       more = { "Content-Type": "application/json" };
       body = JSON.stringify({ data: $("text").value.split("\n").filter(Boolean), parameters });
     }
-    const answer = await fetch($("endpoint").value, { method: "POST", headers: { ...headers(), ...more }, body });
+    const answer = await fetch(`.${$("endpoint").value}`, { method: "POST", headers: { ...headers(), ...more }, body });
     const text = await answer.text();
     $("took").textContent = `${answer.status} · ${words.took} ${short(performance.now() - begin)} ms`;
     $("answer").textContent = readable(text);
