@@ -14,8 +14,7 @@ from dure import Flow
 from tests.e2e.installed import PERF_ANALYZER, needs_perf_analyzer
 from tests.e2e.triton import open_flow, url
 
-REASON = "a model lists texts as inputs without a shape, and outputs that its endpoint does not set are errors"
-pytestmark = [needs_perf_analyzer, pytest.mark.xfail(reason=REASON)]
+pytestmark = needs_perf_analyzer
 
 WAYS = {
     "http": ["-i", "http"],

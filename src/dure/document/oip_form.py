@@ -283,9 +283,11 @@ def _output(name: str, columns: dict[str, Column], rows: int, binary: bool) -> t
 
 def _whole(name: str, columns: dict[str, Column], rows: int) -> np.ndarray:
     column = columns.get(name)
-    if isinstance(column, list) or column is None:
+    if column is None:  # perf_analyzer asks for every output there may be
+        return np.empty((rows, 0), np.float32)
+    if isinstance(column, list):
         if rows:
-            why = "is not set" if column is None else "is not set in every document, or not of one shape and type"
+            why = "is not set in every document, or not of one shape and type"
             there = ", ".join(found for found in COLUMN_TYPES if found in columns and found != name)
             raise OutputError(f"output {name!r} {why}, so it is no tensor; there are: {there}")
         return np.empty(0, np.float32)

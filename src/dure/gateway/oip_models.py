@@ -250,7 +250,7 @@ def _duration(count: int, seconds: float) -> dict[str, int]:
 
 
 def _dims(datatype: str) -> list[int]:
-    return [] if datatype == BYTES else [-1]
+    return [1] if datatype == BYTES else [-1]  # never none: Triton's perf_analyzer takes that for no shape
 
 
 def _data_type(datatype: str) -> str:
