@@ -45,6 +45,7 @@ def test_it_drives_a_flow(flow: Flow, tmp_path: Path, way: str) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
     (row,) = csv.DictReader(report.read_text().splitlines())
     assert float(row["Inferences/Second"]) > 0
-    told = re.findall(r"(?:Inference count|Successful request count): (\d+)", ran.stdout)
-    # What the Flow says of itself; the last request may be counted just after that was looked at.
-    assert [round(int(count), -1) for count in told] == [400, 100]
+    documents, requests = map(int, re.findall(r"(?:Inference count|Successful request count): (\d+)", ran.stdout))
+    # What the Flow says of itself; the last requests of the two clients may be counted just after that was looked at.
+    assert abs(documents - 400) <= 2 * 4
+    assert abs(requests - 100) <= 2
