@@ -90,7 +90,7 @@ class BatchSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One Executor of a Flow: the arguments of `Flow.add`."""
 
-    uses: Annotated[Any, Meta(description="class, dotted name, .py file, config.yml or bundle folder")]
+    uses: Annotated[Any, Meta(description="class, dotted name, .py file, config.yml, bundle folder, or docker://image")]
     name: Annotated[
         str, Meta(description="a Python identifier, unique in the Flow; executor0, executor1, … if not given")
     ] = ""
@@ -139,6 +139,39 @@ class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Meta(description="seconds after which a worker that has not answered a call is ended and started again"),
     ] = None
     timeout_ready_s: Annotated[float, Meta(gt=0, description="seconds a worker may take to become ready")] = 600.0
+    gpus: Annotated[
+        Any,
+        Meta(description="GPUs its processes may use: all, 2, '0,1', device=0,1, GPU-… ids; in a container as well"),
+    ] = None
+    volumes: Annotated[
+        list[str],
+        Meta(
+            description="of a container: HOST:CONTAINER[:ro], the host's path absolute, relative or with ~; or NAME:CONTAINER"
+        ),
+    ] = []
+    cache: Annotated[
+        bool, Meta(description="of a container: mount the folders in which model libraries keep what they downloaded")
+    ] = False
+    user: Annotated[
+        str | None,
+        Meta(description="of a container: as whom it runs, uid[:gid]; the image's user, and never root unsaid"),
+    ] = None
+    max_memory: Annotated[
+        int | str | None, Meta(description="of a container: main memory it may use: bytes, or '6GiB'")
+    ] = None
+    max_cpus: Annotated[
+        Annotated[float, Meta(gt=0)] | None, Meta(description="of a container: cores it may use, e.g. 1.5")
+    ] = None
+    max_processes: Annotated[
+        Annotated[int, Meta(ge=1)] | None, Meta(description="of a container: processes and threads it may have")
+    ] = None
+    network: Annotated[
+        str | None,
+        Meta(description="of a container: the engine's network that it joins; the engine's own if not given"),
+    ] = None
+    docker_kwargs: Annotated[
+        dict[str, Any], Meta(description="of a container: further arguments of the Docker SDK, e.g. shm_size=1g")
+    ] = {}
 
 
 class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -5,17 +5,31 @@ State only; who starts and stops processes is the supervisor.
 
 import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
+from dure.backends.child import Child
+from dure.backends.container import Container
+from dure.backends.image import ContainerSettings
 from dure.backends.process import ChildProcess
 from dure.errors import DureError, StartFailed
+from dure.transport.door import SUFFIX
 from dure.transport.failure import Failure, rebuild
 from dure.worker.assignment import Assignment
 from dure.worker.metrics import ReplicaMetrics  # noqa: TC001 - in the annotation of an attribute
+from dure.worker.plain_control import Task
 
 _MAX_DEATHS = 5
 _DEATHS_WINDOW_S = 60.0
+
+
+class Worker(NamedTuple):
+    """What a replica's place is made with; see `Slot`."""
+
+    assignment: Assignment
+    env: dict[str, str]
+    container: tuple[ContainerSettings, Task] | None = None
 
 
 class Slot:
@@ -24,6 +38,7 @@ class Slot:
     Args:
         assignment: What its worker is told; `address` is given when a process is started.
         env: Environment variables of the process.
+        container: What its container is made of and what is told there, if it has one.
 
     Attributes:
         child: The process in it, if there is one.
@@ -42,10 +57,13 @@ class Slot:
         figures: Its last answer.
     """
 
-    def __init__(self, assignment: Assignment, env: dict[str, str]) -> None:
+    def __init__(
+        self, assignment: Assignment, env: dict[str, str], container: tuple[ContainerSettings, Task] | None = None
+    ) -> None:
         self.assignment = assignment
         self.env = env
-        self.child: ChildProcess | None = None
+        self.container = container
+        self.child: Child | None = None
         self.ready = False
         self.attached = False
         self.new = True
@@ -75,12 +93,16 @@ class Slot:
         """Whether it is there and to stay."""
         return self.ready and self.wanted and self.child is not None
 
-    def begin(self, address: str) -> ChildProcess:
-        """Start a process that listens at `address`."""
+    def begin(self, stem: str) -> Child:
+        """Start a process, at an address that begins with `stem`."""
+        address = stem + (".sock" if self.container is None else SUFFIX)
         self.assignment = msgspec.structs.replace(self.assignment, address=address)
         self.restart_at, self.ready, self.attached, self.wanted = None, False, False, True
         self.failure, self.pulse_asked_at, self.silent = None, 0.0, False
-        self.child = ChildProcess("dure.worker", self.assignment, self.env)
+        if self.container is None:
+            self.child = ChildProcess("dure.worker", self.assignment, self.env)
+        else:
+            self.child = Container(*self.container, self.env, address)
         return self.child
 
     def retire(self) -> None:
@@ -114,7 +136,7 @@ class Slot:
         return failure
 
 
-def not_ready(children: Mapping[str, ChildProcess | None], timeout_s: float) -> StartFailed:
+def not_ready(children: Mapping[str, Child | None], timeout_s: float) -> StartFailed:
     """Return the error that says who was not ready in time, and what they had written."""
     lines = "".join(f"\n{name} {child.last_words}" for name, child in children.items() if child is not None)
     return StartFailed(f"not ready after {timeout_s:g} s: {', '.join(children)} (timeout_ready_s is the limit){lines}")

@@ -14,21 +14,21 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
+from dure.backends.child import Child, end_all
 from dure.backends.inquiry import Inquiry
-from dure.backends.process import ChildProcess, end_all
+from dure.backends.process import ChildProcess
 from dure.backends.pulse import Pulse
-from dure.backends.slot import Slot, not_ready
+from dure.backends.slot import Slot, Worker, not_ready
 from dure.backends.watcher import Watcher
 from dure.errors import BackendError, DureError, ReplicaUnavailable, StartFailed, from_wire
 from dure.gateway.assignment import Assignment as GatewayAssignment
 from dure.log import LIFECYCLE, get_logger
 from dure.transport.address import runtime_folder
 from dure.worker.assignment import ALIVE
-from dure.worker.assignment import Assignment as WorkerAssignment
 from dure.worker.metrics import ReplicaMetrics
 
-Workers: TypeAlias = list[tuple[WorkerAssignment, dict[str, str]]]
-"""For each replica what it is told, and its environment variables."""
+Workers: TypeAlias = list[Worker]
+"""For each replica what its place is made with."""
 
 _GATEWAY_GRACE_S = 15.0
 _WORKER_GRACE_S = 10.0
@@ -49,10 +49,10 @@ class Supervisor:
         self, gateway: GatewayAssignment, workers: Workers, counts: dict[str, int], timeout_ready_s: float
     ) -> None:
         self._gateway_assignment = gateway
-        self._slots = [Slot(assignment, env) for assignment, env in workers]
+        self._slots = [Slot(*worker) for worker in workers]
         self._counts = counts
         self._timeout_ready_s = timeout_ready_s
-        self._gateway: ChildProcess | None = None
+        self._gateway: Child | None = None
         self._pulse = Pulse(self._tell_pulse)
         self._watcher = Watcher(self._next_moment, self._on_turn, self._on_error)
         self._changed = threading.Condition()
@@ -151,7 +151,7 @@ class Supervisor:
         with self._swapping:
             old = [slot for slot in list(self._slots) if slot.name == name and not slot.replaced]
             count = max(1, sum(slot.wanted for slot in old))
-            fresh = [Slot(assignment, env) for assignment, env in workers]
+            fresh = [Slot(*worker) for worker in workers]
             started = fresh[:count]
             self._watcher.do(lambda: self._begin(fresh, started), _ANSWER_S)
             try:
@@ -174,7 +174,7 @@ class Supervisor:
         if not settled:
             raise not_ready({slot.label: slot.child for slot in slots if not slot.attached}, timeout_s)
 
-    def _children(self) -> list[ChildProcess]:
+    def _children(self) -> list[Child]:
         children = [self._gateway, *(slot.child for slot in self._slots)]
         return [child for child in children if child is not None]
 
@@ -185,18 +185,18 @@ class Supervisor:
 
     # -- the watching thread --------------------------------------------------------------------------------------
 
-    def _watch(self, child: ChildProcess, on_message: Callable[[Any], None]) -> None:
+    def _watch(self, child: Child, on_message: Callable[[Any], None]) -> None:
         self._watcher.watch(child.control.socket, lambda: on_message(child.control.receive()))
         for stream in child.outputs:
             self._watcher.watch(stream, partial(self._relay, child, stream))
 
-    def _relay(self, child: ChildProcess, stream: Any) -> None:
+    def _relay(self, child: Child, stream: Any) -> None:
         if not child.relay(stream):
             self._watcher.forget(stream)
 
     def _start(self, slot: Slot) -> None:
         self._num_started += 1
-        child = slot.begin(f"{self._folder}/{self._num_started}.sock")
+        child = slot.begin(f"{self._folder}/{self._num_started}")
         self._watch(child, lambda message: self._on_worker(slot, message))
 
     def _begin(self, fresh: list[Slot], started: list[Slot]) -> None:
@@ -300,7 +300,7 @@ class Supervisor:
     def _at(self, address: str) -> list[Slot]:
         return [slot for slot in self._slots if slot.assignment.address == address]
 
-    def _on_gateway_end(self, gateway: ChildProcess) -> None:
+    def _on_gateway_end(self, gateway: Child) -> None:
         self._gone(gateway)
         if self._stopping:
             return
@@ -374,7 +374,7 @@ class Supervisor:
         else:
             get_logger("flow").log(LIFECYCLE, "the worker of %s %s; starting it again", slot.label, end)
 
-    def _gone(self, child: ChildProcess) -> None:
+    def _gone(self, child: Child) -> None:
         self._watcher.forget(child.control.socket)
         child.wait(_WORKER_GRACE_S)
         child.drain()

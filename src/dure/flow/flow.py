@@ -12,6 +12,7 @@ from typing import Any, Self, Unpack
 
 import msgspec
 
+from dure.backends.engine import check_containers
 from dure.backends.supervisor import Supervisor
 from dure.client.client import Client
 from dure.client.inputs import Inputs
@@ -72,11 +73,12 @@ class Flow:
         """Return this Flow with one more Executor.
 
         Args:
-            uses: Class, dotted name, `.py` file, `config.yml` or bundle folder.
+            uses: Class, dotted name, `.py` file, `config.yml`, bundle folder, or `docker://image`.
             name: A Python identifier; `executor0`, `executor1`, … if not given.
             **settings: Other fields of `dure.spec.ExecutorSpec`: `needs`, `replicas`, `max_replicas`, `concurrency`,
                 `cpu_threads`, `group`, `uses_with`, `uses_requests`, `py_modules`, `device`, `device_memory`, `env`,
-                `batching`, `cache_size`, `max_queue_size`, `max_call_s`, `timeout_ready_s`.
+                `batching`, `cache_size`, `max_queue_size`, `max_call_s`, `timeout_ready_s`, `gpus`; of a container
+                `volumes`, `cache`, `user`, `max_memory`, `max_cpus`, `max_processes`, `network`, `docker_kwargs`.
 
         Raises:
             SpecError: Unknown setting, wrong value, a name that is taken, a need that does not exist.
@@ -156,6 +158,7 @@ class Flow:
         units = units_of(spec.executors)
         plan = self.plan()
         workers = [worker for unit in units for worker in unit.workers(spec, plan)]
+        check_containers(worker.container[0] for worker in workers if worker.container is not None)
         counts = {unit.spec.name: unit.spec.replicas for unit in units}
         nodes = {unit.spec.name: unit.node() for unit in units}
         timeout_s = max((e.timeout_ready_s for e in spec.executors), default=ExecutorSpec(uses="").timeout_ready_s)
@@ -192,6 +195,7 @@ class Flow:
         spec = msgspec.structs.replace(self._spec, executors=executors)
         unit = next(u for u in units_of(executors) if changed in u.members)
         workers = unit.workers(spec, _plan(spec))
+        check_containers(worker.container[0] for worker in workers if worker.container is not None)
         if self._supervisor is not None:
             self._supervisor.swap(unit.spec.name, workers, changed.timeout_ready_s)
         self._spec = spec

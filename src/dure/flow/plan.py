@@ -7,8 +7,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
+from dure.backends.gpus import parse_gpus
+from dure.backends.image import image_name
 from dure.device.context import Context, cpu, parse_context
 from dure.device.probe import VISIBLE_VARIABLE, DeviceInfo, Inventory
 from dure.errors import DeviceNotFound, DeviceOutOfMemory, SpecError
@@ -82,6 +85,11 @@ def make_plan(spec: FlowSpec, found: Inventory) -> Plan:
             raise SpecError(f"{path}.max_replicas: {executor.max_replicas} is less than replicas={executor.replicas}")
         if executor.device is not None and VISIBLE_VARIABLE in {**spec.env, **executor.env}:
             raise SpecError(f"{path}: both device and env.{VISIBLE_VARIABLE} say where it runs; leave one out")
+        if executor.gpus is not None and (
+            executor.device is not None or VISIBLE_VARIABLE in {**spec.env, **executor.env}
+        ):
+            other = "device" if executor.device is not None else f"env.{VISIBLE_VARIABLE}"
+            raise SpecError(f"{path}: both gpus and {other} say where it runs; leave one out")
         if executor.device_memory is not None and executor.device is None:
             raise SpecError(f"{path}.device_memory: says how much, but `device` does not say of what")
         placements.extend(planner.place(executor, replica, path) for replica in range(most_replicas(executor)))
@@ -103,6 +111,14 @@ class _Planner:
         self._replicas: dict[Context, int] = {}
 
     def place(self, spec: ExecutorSpec, replica: int, path: str) -> Placement:
+        image = image_name(spec.uses)
+        if image is not None:
+            return self._placement(spec, replica, None, 0, f"in a container of {image}")
+        if spec.gpus is not None:
+            visible = [gpu.visible_as for gpu in self._found.gpus]
+            seen = parse_gpus(spec.gpus, f"{path}.gpus").cuda(visible, f"{path}.gpus")
+            place = self._placement(spec, replica, None, 0, f"gpus={spec.gpus!r}")
+            return msgspec.structs.replace(place, env={VISIBLE_VARIABLE: seen})
         wish = _wish(spec.device, replica, path)
         if wish is None:
             return self._placement(spec, replica, None, 0, "no device was named")
@@ -194,7 +210,16 @@ def _memory(value: str | float | None, device: DeviceInfo, path: str) -> int:
         if not 0 < value <= 1:
             raise SpecError(f"{path}.device_memory: as a share it must be more than 0 and at most 1.0, not {value}")
         return int(value * (device.memory_total_bytes or 0))
+    return bytes_of(value, f"{path}.device_memory", "0.5 (a share), ")
+
+
+def bytes_of(value: str | int, path: str, more: str = "") -> int:
+    """Read a size of memory, `6000000000` or `6GiB`; `more` is what else may be written there.
+
+    Raises:
+        SpecError: It is none.
+    """
     written = _SIZE.fullmatch(str(value).strip())
     if written is None:
-        raise SpecError(f"{path}.device_memory: {value!r} is no size; write 0.5 (a share), 6000000000 or '6GiB'")
+        raise SpecError(f"{path}: {value!r} is no size; write {more}6000000000 or '6GiB'")
     return int(float(written[1]) * _UNITS[written[2] or ""])

@@ -13,12 +13,16 @@ from typing import Any, NamedTuple
 import cloudpickle
 import msgspec
 
+from dure.backends.image import ContainerSettings, image_name
+from dure.backends.slot import Worker
 from dure.errors import SpecError
+from dure.flow.container import container_of, task_of
 from dure.flow.graph import order
 from dure.flow.plan import THREAD_VARIABLES, Placement, Plan, most_replicas
 from dure.gateway.assignment import Node
 from dure.spec import GATEWAY, ExecutorSpec, FlowSpec
 from dure.worker.assignment import Assignment, Hosted
+from dure.worker.plain_control import Task
 
 _OF_THE_PROCESS = (
     "replicas",
@@ -32,6 +36,7 @@ _OF_THE_PROCESS = (
     "max_queue_size",
     "max_call_s",
     "timeout_ready_s",
+    "gpus",
 )
 """Settings that a group has once: the first of its Executors says them for all."""
 
@@ -54,14 +59,21 @@ class Unit(NamedTuple):
             max_replicas=most_replicas(spec),
         )
 
-    def workers(self, flow: FlowSpec, plan: Plan) -> list[tuple[Assignment, dict[str, str]]]:
-        """Return for each replica what its worker is told, and its environment variables.
+    def workers(self, flow: FlowSpec, plan: Plan) -> list[Worker]:
+        """Return for each replica what its worker is told, its environment variables, and its container if it has one.
 
         Raises:
             SpecError: A setting that cannot be handed to another process.
         """
         places = [place for place in plan.placements if place.executor == self.spec.name]
-        return [(self._assignment(place), _environment(flow, self.spec, place)) for place in places]
+        return [
+            Worker(self._assignment(place), _environment(flow, self.spec, place), self._container(place))
+            for place in places
+        ]
+
+    def _container(self, place: Placement) -> tuple[ContainerSettings, Task] | None:
+        settings = container_of(self.spec)
+        return None if settings is None else (settings, task_of(self.spec, place))
 
     def _assignment(self, place: Placement) -> Assignment:
         return Assignment(
@@ -69,7 +81,7 @@ class Unit(NamedTuple):
             name=self.spec.name,
             replica=place.replica,
             replicas=most_replicas(self.spec),
-            hosted=[_hosted(member) for member in self.members],
+            hosted=[_hosted(member) for member in self.members if image_name(member.uses) is None],
             device=place.device,
             context=place.context,
             concurrency=self.spec.concurrency,
@@ -98,6 +110,8 @@ def units_of(executors: Sequence[ExecutorSpec]) -> list[Unit]:
     units: list[Unit] = []
     for unit, names in hosted.items():
         members = [specs[name] for name in names]
+        for member in members:
+            container_of(member)
         _check_group(unit, members, needs, specs)
         sources = [s if s == GATEWAY else _exit_of(hosted[unit_of[s]], s, unit_of[s]) for s in needs[names[0]]]
         units.append(Unit(_process_of(unit, members), members, sources))

@@ -85,7 +85,7 @@ def _from(folder: Path, uses: Any) -> Any:
 def normalised(values: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of one Executor with single values where lists are meant made lists of one."""
     fields = dict(values)
-    for key in ("needs", "py_modules"):
+    for key in ("needs", "py_modules", "volumes"):
         if isinstance(fields.get(key), str):
             fields[key] = [fields[key]]
     return fields

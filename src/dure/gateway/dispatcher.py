@@ -22,6 +22,7 @@ from dure.gateway.pace import Pace
 from dure.gateway.replica import Replica
 from dure.gateway.scheduler import Queue, compose
 from dure.spec import BatchSpec
+from dure.transport import door
 from dure.transport.messages import EndpointInfo  # noqa: TC001 - in the annotation of an attribute
 
 _MIN_RETRY_S, _MAX_RETRY_S = 0.1, 30.0
@@ -87,11 +88,10 @@ class Dispatcher:
         return endpoint in self.endpoints or DEFAULT in self.endpoints
 
     async def attach(self, address: str, number: int, told: Callable[[DureError | None], None]) -> None:
-        """Connect to a worker that listens at a Unix socket; `told` is called when it can be used, or with why not."""
+        """Connect to a worker, whose address says how; `told` is called when it can be used, or with why not."""
         replica = Replica(number, address, self)
         self._told[replica] = told
-        loop = asyncio.get_running_loop()
-        await loop.create_unix_connection(lambda: replica.connection, address)
+        await door.attach(replica.connection, address)
 
     def replica_ready(self, replica: Replica) -> None:
         """Called by a replica that can be used."""

@@ -49,8 +49,12 @@ class Control:
         """Make both ends."""
         pipe, lifeline = socket.socketpair(), socket.socketpair()
         ours, theirs = cls(pipe[0], lifeline[0]), cls(pipe[1], lifeline[1])
-        _ours.add(ours)
+        ours.keep_from_forks()
         return ours, theirs
+
+    def keep_from_forks(self) -> None:
+        """Have a fork of this process let go of it."""
+        _ours.add(self)
 
     @classmethod
     def of_child(cls) -> "Control":
@@ -72,7 +76,7 @@ class Control:
         Raises:
             OSError: The other side is gone.
         """
-        data = cloudpickle.dumps(message)
+        data = self._pack(message)
         with self._sending:
             self.socket.sendall(_LENGTH.pack(len(data)) + data)
 
@@ -109,8 +113,17 @@ class Control:
         head = self._exactly(_LENGTH.size)
         if head is None:
             return None
-        data = self._exactly(_LENGTH.unpack(head)[0])
-        return None if data is None else cloudpickle.loads(data)
+        data = self._exactly(self._size(_LENGTH.unpack(head)[0]))
+        return None if data is None else self._unpack(data)
+
+    def _pack(self, message: Any) -> bytes:
+        return bytes(cloudpickle.dumps(message))
+
+    def _unpack(self, data: bytes) -> Any:
+        return cloudpickle.loads(data)
+
+    def _size(self, size: int) -> int:
+        return size
 
     def _exactly(self, size: int) -> bytes | None:
         data = bytearray()

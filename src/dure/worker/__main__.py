@@ -1,12 +1,14 @@
 """The program of one replica: read what to host from the private pipe, construct it, serve until told to stop.
 
-Ends with its parent, however that ends and whatever it is doing: the private pipe closes with the parent.
+Ends with its parent, however that ends and whatever it is doing: the private pipe closes with the parent. With
+`--listen HOST:PORT` it is in a container: pipe and wire are connections to that port, from who knows the token.
 """
 
 import asyncio
 import contextlib
 import faulthandler
 import gc
+import importlib.metadata
 import os
 import signal
 import sys
@@ -23,11 +25,14 @@ from dure.executor.loader import construct, resolve
 from dure.log import LIFECYCLE, get_logger
 from dure.transport.address import listening_socket
 from dure.transport.control import Control
+from dure.transport.door import Purpose
 from dure.transport.failure import take_apart
 from dure.worker.assignment import ALIVE, Assignment, Hosted
 from dure.worker.cache import AnswerCache
 from dure.worker.call_threads import CallThreads
 from dure.worker.metrics import Counters
+from dure.worker.plain_control import Hello, worker_end
+from dure.worker.reception import Reception
 from dure.worker.runner import Runner
 from dure.worker.server import WorkerServer
 
@@ -39,7 +44,8 @@ def main() -> None:
     faulthandler.enable()
     # The terminal's Ctrl-C is for the parent, which stops its workers in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    control = Control.of_child()
+    reception = Reception(sys.argv[2]) if sys.argv[1:2] == ["--listen"] else None
+    control = Control.of_child() if reception is None else _control_at(reception)
     assignment = control.receive()
     if not isinstance(assignment, Assignment):
         return
@@ -57,9 +63,16 @@ def main() -> None:
             sys.exit(1)
         try:
             cache = AnswerCache(assignment.cache_size) if assignment.cache_size else None
-            _serve(executor, assignment, control, Runner(executor, assignment.name, counters, cache))
+            runner = Runner(executor, assignment.name, counters, cache)
+            _serve(executor, assignment, control, runner, reception)
         finally:
             executor.close()
+
+
+def _control_at(reception: Reception) -> Control:
+    control = worker_end(reception.wait_for(Purpose.CONTROL), reception.wait_for(Purpose.LIFELINE))
+    control.send(Hello(importlib.metadata.version("dure")))
+    return control
 
 
 def _construct(assignment: Assignment) -> Executor:
@@ -79,7 +92,9 @@ def _construct_one(hosted: Hosted, assignment: Assignment) -> Executor:
     return construct(recipe, arguments, hosted.uses_requests, runtime, hosted.batching)
 
 
-def _serve(executor: Executor, assignment: Assignment, control: Control, runner: Runner) -> None:
+def _serve(
+    executor: Executor, assignment: Assignment, control: Control, runner: Runner, reception: Reception | None
+) -> None:
     import uvloop
 
     logger = get_logger(assignment.name)
@@ -90,7 +105,13 @@ def _serve(executor: Executor, assignment: Assignment, control: Control, runner:
         loop.add_signal_handler(signal.SIGTERM, stop.set)
         threads = CallThreads(assignment.concurrency) if assignment.concurrency > 1 else None
         server = WorkerServer(runner, assignment.name, executor.requests, threads, stop.set)
-        listener = await loop.create_unix_server(server.connection, sock=listening_socket(Path(assignment.address)))
+        listener: Reception | asyncio.Server
+        if reception is None:
+            sock = listening_socket(Path(assignment.address))
+            listener = await loop.create_unix_server(server.connection, sock=sock)
+        else:
+            listener = reception
+            reception.serve(server.connection)
         control.send({"ready": assignment.address})
         logger.log(LIFECYCLE, "ready and listening")
         gc.freeze()  # the model and the libraries stay; no collection need look at them again

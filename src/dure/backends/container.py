@@ -1,0 +1,221 @@
+"""One worker in a container, started and watched as a process of this machine is.
+
+A thread makes and starts it, and passes messages on between the private pipe (where the watching thread is) and the
+worker's control connection. The container is removed when it ends; when this process ends, however it does, the worker
+loses its lifeline, and the container ends and is removed by the engine.
+"""
+
+import contextlib
+import importlib.metadata
+import os
+import secrets
+import select
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from dure.backends.child import Child
+from dure.backends.engine import Engine
+from dure.backends.image import ContainerSettings
+from dure.backends.process import DEFAULTS
+from dure.errors import BackendError, DecodeError, DureError, SpecError
+from dure.log import get_logger
+from dure.transport.control import Control
+from dure.transport.door import TOKEN_BYTES, TOKEN_VARIABLE, Door, Purpose
+from dure.transport.failure import take_apart
+from dure.transport.messages import VERSION, check_version
+from dure.worker.plain_control import Hello, PlainControl, Task, flow_end
+
+_RETRY_S = 0.03
+_CONNECT_S = 5.0
+_EXIT_S = 5.0
+
+
+class Container(Child):
+    """A worker in a container, that is being started.
+
+    Args:
+        settings: What it is made of.
+        task: What the worker is told.
+        env: Its environment variables.
+        address: The file that is to tell the gateway how the worker is reached.
+    """
+
+    def __init__(self, settings: ContainerSettings, task: Task, env: dict[str, str], address: str) -> None:
+        control, self._theirs = Control.pair()
+        readers, self._writers = zip(*[os.pipe() for _ in ("stdout", "stderr")], strict=True)
+        super().__init__(control, *(open(number, "rb", buffering=0) for number in readers))
+        self._settings, self._task, self._env, self._path = settings, task, env, Path(address)
+        self._engine: Engine | None = None
+        self._container: Any = None
+        self._reader: threading.Thread | None = None
+        self._known = False
+        self._ending = False
+        self._exit = threading.Event()
+        self._code: int | None = None
+        self._gone = threading.Event()
+        threading.Thread(target=self._run, name=f"dure-container-{task.name}", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the container's first process, where the engine is this machine's; 0 while there is none."""
+        container = self._container
+        return 0 if container is None else int(container.attrs.get("State", {}).get("Pid", 0))
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until the container has ended and is removed; whether it is."""
+        return self._gone.wait(timeout_s)
+
+    def describe_end(self) -> str:
+        """Tell how it ended: exit code or signal, and whether it is an image of dure at all."""
+        image = self._settings.image
+        if not self._gone.is_set():
+            return f"in a container of {image} is still running"
+        if self._known or self._code is None:
+            return f"in a container of {image} {_told(self._code)}"
+        return (
+            f"in a container of {image} {_told(self._code)} without a word (is it an image of dure? `dure hub new"
+            " --dockerfile` makes one)"
+        )
+
+    def terminate(self) -> None:
+        """Ask it to finish and end."""
+        self._send("SIGTERM")
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._send("SIGKILL")
+
+    def _send(self, name: str) -> None:
+        self._ending = True
+        if self._engine is not None and self._container is not None and not self._exit.is_set():
+            self._engine.signal(self._container, name)
+
+    # -- the container's own thread -------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._live()
+        except DureError as error:
+            self._tell({"failed": take_apart(error)})
+        except OSError as error:
+            self._tell({"failed": take_apart(BackendError(f"{self._settings.path}: the container was lost: {error}"))})
+        finally:
+            self._end()
+
+    def _live(self) -> None:
+        token = secrets.token_bytes(TOKEN_BYTES)
+        env = {**DEFAULTS, "PYTHONUNBUFFERED": "1", **self._env, TOKEN_VARIABLE: token.hex()}
+        self._engine = Engine()
+        self._container = self._engine.create(self._settings, self._task.name, env)
+        if self._ending:
+            return
+        self._reader = threading.Thread(target=self._read, args=(self._engine.outputs(self._container),), daemon=True)
+        self._reader.start()
+        threading.Thread(target=self._await_exit, args=(self._engine,), daemon=True).start()
+        door = Door(*self._engine.start(self._container, self._settings), token)
+        control = self._open(door)
+        if control is not None:
+            with contextlib.closing(control):
+                self._greet(control)
+                door.write(self._path)
+                control.send(self._task)
+                self._pass_on(control)
+        self._exit.wait(_EXIT_S)
+
+    def _read(self, pieces: Iterable[tuple[bytes | None, bytes | None]]) -> None:
+        with contextlib.suppress(OSError):  # nobody reads any more
+            for piece in pieces:
+                for number, data in zip(self._writers, piece, strict=True):
+                    while data:
+                        data = data[os.write(number, data) :]
+
+    def _await_exit(self, engine: Engine) -> None:
+        self._code = engine.exit_code(self._container)
+        self._exit.set()
+
+    def _open(self, door: Door) -> PlainControl | None:
+        """Connect as soon as the worker listens; None if it ends before that."""
+        while not self._exit.is_set() and not self._ending:
+            control = None
+            with contextlib.suppress(OSError):
+                control = flow_end(
+                    door.connect(Purpose.CONTROL, _CONNECT_S), door.connect(Purpose.LIFELINE, _CONNECT_S)
+                )
+                # The engine's own proxy takes connections before the worker does, and ends them.
+                if _is_heard(control):
+                    return control
+            if control is not None:
+                control.close()
+            time.sleep(_RETRY_S)
+        return None
+
+    def _greet(self, control: PlainControl) -> None:
+        hello = control.receive()
+        if not isinstance(hello, Hello):
+            raise DecodeError(f"{self._settings.image}: its worker did not say who it is")
+        self._known = True
+        ours = importlib.metadata.version("dure")
+        try:
+            check_version(hello.wire, f"dure {hello.dure} in the image {self._settings.image}")
+        except DecodeError as error:
+            raise SpecError(f"{self._settings.path}.uses: {error} (here is dure {ours})") from error
+        if hello.dure != ours:
+            text = "the image %s holds dure %s, here is %s; they speak the same version of the wire (%d)"
+            get_logger("flow").info(text, self._settings.image, hello.dure, ours, VERSION)
+
+    def _pass_on(self, control: PlainControl) -> None:
+        events = select.poll()
+        for end in (control, self._theirs):
+            events.register(end.socket, select.POLLIN)
+        while True:
+            ready = {number for number, _ in events.poll()}
+            for source, target in ((control, self._theirs), (self._theirs, control)):
+                if source.socket.fileno() in ready:
+                    message = source.receive()
+                    if message is None:
+                        return
+                    target.send(message)
+
+    def _tell(self, message: Any) -> None:
+        with contextlib.suppress(OSError):
+            self._theirs.send(message)
+
+    def _end(self) -> None:
+        """Have the container gone, and its last words heard, before it is told that it is."""
+        self._path.unlink(missing_ok=True)
+        if self._engine is not None and self._container is not None:
+            self._engine.remove(self._container)
+        if self._reader is not None:
+            self._reader.join(_EXIT_S)
+        for number in self._writers:
+            os.close(number)
+        if self._engine is not None:
+            self._engine.close()
+        self._gone.set()
+        self._theirs.close()
+
+
+def _is_heard(control: PlainControl) -> bool:
+    events = select.poll()
+    events.register(control.socket, select.POLLIN)
+    if not events.poll(_CONNECT_S * 1000):
+        return False
+    return bool(control.socket.recv(1, socket.MSG_PEEK))
+
+
+def _told(code: int | None) -> str:
+    if code is None:
+        return "has ended"
+    if code <= 128:
+        return f"exited with code {code}"
+    try:
+        name = signal.Signals(code - 128).name
+    except ValueError:
+        return f"exited with code {code}"
+    hint = " (out of memory?)" if name == "SIGKILL" else ""
+    return f"was ended by {name}{hint}"

@@ -1,0 +1,117 @@
+"""The door of a worker in a container: a TCP port on loopback, where nothing is heard from who does not know the token.
+
+Whoever connects knocks first: a few bytes that say what the connection is for, and the token. How a door is reached
+stands in a file of its own beside the Flow's sockets, which its user alone can read. Knows nothing of what is said once
+a connection is there.
+"""
+
+import asyncio
+import hmac
+import os
+import socket
+from enum import IntEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from dure.errors import DecodeError
+
+TOKEN_VARIABLE = "DURE_TOKEN"
+"""Environment variable that tells a worker in a container the token."""
+
+TOKEN_BYTES = 32
+SUFFIX = ".door"
+_MAGIC = b"dure1"
+KNOCK_BYTES = len(_MAGIC) + 1 + TOKEN_BYTES
+
+
+class Purpose(IntEnum):
+    """What a connection is for."""
+
+    WIRE = 1
+    """Frames: batches and their answers."""
+    CONTROL = 2
+    """What the worker is told, and what it tells of itself."""
+    LIFELINE = 3
+    """Nothing: its end says that the other side is gone."""
+
+
+class Door(NamedTuple):
+    """Where a door is, and its token."""
+
+    host: str
+    port: int
+    token: bytes
+
+    def write(self, path: Path) -> None:
+        """Put this into a file that its user alone can read."""
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(number, "w", encoding="ascii") as file:
+            file.write(f"{self.host} {self.port} {self.token.hex()}")
+
+    @classmethod
+    def read(cls, path: Path) -> "Door":
+        """Read such a file.
+
+        Raises:
+            OSError: There is none: the container has ended, or is not there yet.
+        """
+        host, port, token = path.read_text(encoding="ascii").split()
+        return cls(host, int(port), bytes.fromhex(token))
+
+    def knock(self, purpose: Purpose) -> bytes:
+        """Return the first bytes of a connection."""
+        return _MAGIC + bytes([purpose]) + self.token
+
+    def connect(self, purpose: Purpose, timeout_s: float) -> socket.socket:
+        """Return a connection, with the knock sent; whether it was let in, the first bytes back will tell.
+
+        Raises:
+            OSError: Nobody is there.
+        """
+        sock = socket.create_connection((self.host, self.port), timeout_s)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.sendall(self.knock(purpose))
+            sock.settimeout(None)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+
+def opened(data: bytes, token: bytes) -> Purpose:
+    """Read a knock.
+
+    Raises:
+        DecodeError: It is none, or has another token.
+    """
+    if len(data) != KNOCK_BYTES or not data.startswith(_MAGIC):
+        raise DecodeError("whoever connected did not knock as a Flow does")
+    if not hmac.compare_digest(data[len(_MAGIC) + 1 :], token):
+        raise DecodeError("whoever connected does not know the token")
+    try:
+        return Purpose(data[len(_MAGIC)])
+    except ValueError as error:
+        raise DecodeError(f"a connection for purpose {data[len(_MAGIC)]} is not known here") from error
+
+
+async def attach(protocol: asyncio.BaseProtocol, address: str) -> None:
+    """Connect to a worker: at a Unix socket, or at the door that a file tells of.
+
+    Raises:
+        OSError: Nobody listens there.
+    """
+    loop = asyncio.get_running_loop()
+    if not address.endswith(SUFFIX):
+        await loop.create_unix_connection(lambda: protocol, address)
+        return
+    door = Door.read(Path(address))
+    sock = socket.socket()
+    try:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, (door.host, door.port))
+        await loop.sock_sendall(sock, door.knock(Purpose.WIRE))
+    except BaseException:
+        sock.close()
+        raise
+    await loop.create_connection(lambda: protocol, sock=sock)
