@@ -145,9 +145,7 @@ class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ] = None
     volumes: Annotated[
         list[str],
-        Meta(
-            description="of a container: HOST:CONTAINER[:ro], the host's path absolute, relative or with ~; or NAME:CONTAINER"
-        ),
+        Meta(description="of a container: HOST:CONTAINER[:ro], by a path of the host, or by a volume's name"),
     ] = []
     cache: Annotated[
         bool, Meta(description="of a container: mount the folders in which model libraries keep what they downloaded")

@@ -48,7 +48,7 @@ class Container(Child):
     def __init__(self, settings: ContainerSettings, task: Task, env: dict[str, str], address: str) -> None:
         control, self._theirs = Control.pair()
         readers, self._writers = zip(*[os.pipe() for _ in ("stdout", "stderr")], strict=True)
-        super().__init__(control, *(open(number, "rb", buffering=0) for number in readers))
+        super().__init__(control, *(os.fdopen(number, "rb", buffering=0) for number in readers))
         self._settings, self._task, self._env, self._path = settings, task, env, Path(address)
         self._engine: Engine | None = None
         self._container: Any = None

@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import shutil
+import socket
 from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import uuid4
@@ -54,15 +55,18 @@ class Engine:
 
     def __init__(self) -> None:
         self._docker = require("docker", "docker")
-        where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+        where = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
         try:
+            if where.startswith("unix://"):
+                _knock_at(where.removeprefix("unix://"))  # the SDK leaves a socket open where nobody is
             self._client = self._docker.from_env()
-            self._client.ping()
         except (self._docker.errors.DockerException, OSError) as error:
-            raise BackendError(
-                f"no Docker Engine answers at {where} ({_last_reason(error)}): start it (sudo systemctl start docker),"
-                " or install it: https://docs.docker.com/engine/install"
-            ) from error
+            fix = (
+                "this user may not speak to it: sudo usermod -aG docker $USER, and log in again"
+                if isinstance(error, PermissionError)
+                else "start it (sudo systemctl start docker), or install it: https://docs.docker.com/engine/install"
+            )
+            raise BackendError(f"no Docker Engine answers at {where} ({_last_reason(error)}): {fix}") from error
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -161,12 +165,14 @@ class Engine:
 
     def outputs(self, container: Any) -> Iterable[tuple[bytes | None, bytes | None]]:
         """Attach to a container; return pieces of what it writes, as (stdout, stderr), until it ends."""
-        pieces = container.attach(stream=True, logs=True, demux=True)
-        return self._until_gone(pieces)
+        return self._until_gone(container.attach(stream=True, logs=True, demux=True))
 
-    def _until_gone(self, pieces: Iterator[Any]) -> Iterator[Any]:
-        with contextlib.suppress(self._docker.errors.DockerException, OSError):
-            yield from pieces
+    def _until_gone(self, pieces: Any) -> Iterator[Any]:
+        try:
+            with contextlib.suppress(self._docker.errors.DockerException, OSError):
+                yield from pieces
+        finally:
+            pieces._response.close()  # the SDK's own close leaves the file of the connection open
 
     def exit_code(self, container: Any) -> int | None:
         """Wait until a container has ended and is removed; its exit code, or None where that is lost."""
@@ -235,6 +241,11 @@ def _pairs(env: Iterable[str]) -> Iterator[tuple[str, str]]:
     for text in env:
         name, _, value = text.partition("=")
         yield name, value
+
+
+def _knock_at(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(path)
 
 
 def _explanation(error: Any) -> str:

@@ -154,12 +154,12 @@ class _Reader:
             self._take_driver(token)
         elif self._key == "capabilities" and token.text != "all" and not _ID.fullmatch(token.text):
             self._take_capability(token)
-        elif self._key == "device":
-            self._take_id(token)
-        elif token.text == "all" or (token.text.isdecimal() and not self._which) or self._key == "count":
+        elif token.text == "all" or self._key == "count":
             self._take_count(token)
-        else:
+        elif self._key == "device" or self._which or not token.text.isdecimal():
             self._take_id(token)
+        else:
+            self._take_count(token)
 
     def _take_driver(self, token: _Token) -> None:
         self._driver, self._key = token.text, ""

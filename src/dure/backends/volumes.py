@@ -2,7 +2,7 @@
 
     HOST:CONTAINER[:ro|rw][,create] · HOST alone is /NAME in the container · NAME:CONTAINER is a volume of the engine
 
-A host path may be relative, or begin with ~; `C:\\…` is one, too. Parsing asks no disk; `bind` looks whether the path is there.
+A host path may be relative, begin with ~, or with a drive of Windows. Parsing asks no disk, `bind` does.
 """
 
 import os

@@ -42,7 +42,7 @@ def container_of(spec: ExecutorSpec) -> ContainerSettings | None:
     image = image_name(spec.uses)
     gpus = None if spec.gpus is None else parse_gpus(spec.gpus, f"{spec.name}.gpus")
     if image is None:
-        _refuse(spec, {name: "only a container has it: uses='docker://image'" for name in _OF_CONTAINERS})
+        _refuse(spec, dict.fromkeys(_OF_CONTAINERS, "only a container has it: uses='docker://image'"))
         return None
     if not image or image != image.strip():
         raise SpecError(f"{spec.name}.uses: {spec.uses!r} names no image, e.g. docker://sentence-encoder")

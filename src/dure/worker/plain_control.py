@@ -1,4 +1,4 @@
-"""What a Flow and a worker in a container say to each other, besides requests: the private pipe's messages as plain data.
+"""What a Flow and a worker in a container say to each other besides requests: the private pipe's messages, plain.
 
 The same messages as on the private pipe, over TCP: as msgpack of a few known records, so that neither side runs
 anything that the other one wrote. Used by both sides.
@@ -167,20 +167,21 @@ def _meant(record: Any) -> Any:
     match record:
         case Task():
             return _assignment(record)
-        case Question():
-            return record.number
-        case Word():
-            return record.word
+        case Question(said) | Word(said):
+            return said
         case Ready():
             return {"ready": ""}
-        case Failed(known=None):
-            failure = Failure(name=record.name, text=record.text, traceback=record.traceback, pickles=[])
-            return {"failed": failure}
         case Failed():
-            return {"failed": take_apart(from_wire(record.known or {}))}
+            return {"failed": _failure(record)}
         case Figures():
             return {"metrics": record.question, "figures": _metrics(record)}
     return record
+
+
+def _failure(told: Failed) -> Failure:
+    if told.known is not None:
+        return take_apart(from_wire(told.known))
+    return Failure(name=told.name, text=told.text, traceback=told.traceback, pickles=[])
 
 
 def _assignment(task: Task) -> Assignment:
