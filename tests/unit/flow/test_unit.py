@@ -44,7 +44,7 @@ def only_unit(flow: Flow) -> Unit:
 def environments(flow: Flow) -> list[dict[str, str]]:
     unit = only_unit(flow)
     plan = make_plan(FlowSpec(executors=[unit.spec]), FOUND)
-    return [env for _, env in unit.workers(flow.spec, plan)]
+    return [env for _, env, _ in unit.workers(flow.spec, plan)]
 
 
 def test_an_executor_is_a_unit_by_itself() -> None:
@@ -82,7 +82,7 @@ def test_a_worker_is_told_each_of_its_executors() -> None:
     unit = only_unit(flow)
     workers = unit.workers(flow.spec, make_plan(FlowSpec(executors=[unit.spec]), FOUND))
     first = workers[0][0]
-    assert [(assignment.replica, assignment.replicas) for assignment, _ in workers] == [(0, 2), (1, 2)]
+    assert [(assignment.replica, assignment.replicas) for assignment, *_ in workers] == [(0, 2), (1, 2)]
     assert (first.name, first.concurrency, first.cache_size) == ("both", 3, 4)
     assert (first.device, first.context) == ("cuda", gpu(0))
     a, b = first.hosted
@@ -97,7 +97,7 @@ def test_a_worker_is_told_each_of_its_executors() -> None:
 def test_there_is_a_worker_for_each_replica_there_may_be() -> None:
     unit = only_unit(Flow().add(uses=Executor, name="one", replicas=1, max_replicas=3))
     plan = make_plan(FlowSpec(executors=[unit.spec]), FOUND)
-    assert [assignment.replica for assignment, _ in unit.workers(FlowSpec(), plan)] == [0, 1, 2]
+    assert [assignment.replica for assignment, *_ in unit.workers(FlowSpec(), plan)] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
