@@ -11,7 +11,6 @@ import os
 import secrets
 import select
 import signal
-import socket
 import threading
 import time
 from collections.abc import Iterable
@@ -117,15 +116,17 @@ class Container(Child):
         self._reader = threading.Thread(target=self._read, args=(self._engine.outputs(self._container),), daemon=True)
         self._reader.start()
         threading.Thread(target=self._await_exit, args=(self._engine,), daemon=True).start()
-        door = Door(*self._engine.start(self._container, self._settings), token)
-        control = self._open(door)
-        if control is not None:
+        place = self._engine.start(self._container, self._settings)
+        door = None if place is None else Door(*place, token)
+        control = None if door is None else self._open(door)
+        if control is not None and door is not None:
             with contextlib.closing(control):
                 self._greet(control)
                 door.write(self._path)
                 control.send(self._task)
                 self._pass_on(control)
-        self._exit.wait(_EXIT_S)
+        if control is not None or not self._ending:
+            self._exit.wait(_EXIT_S)
 
     def _read(self, pieces: Iterable[tuple[bytes | None, bytes | None]]) -> None:
         with contextlib.suppress(OSError):  # nobody reads any more
@@ -141,16 +142,11 @@ class Container(Child):
     def _open(self, door: Door) -> PlainControl | None:
         """Connect as soon as the worker listens; None if it ends before that."""
         while not self._exit.is_set() and not self._ending:
-            control = None
-            with contextlib.suppress(OSError):
-                control = flow_end(
-                    door.connect(Purpose.CONTROL, _CONNECT_S), door.connect(Purpose.LIFELINE, _CONNECT_S)
-                )
-                # The engine's own proxy takes connections before the worker does, and ends them.
-                if _is_heard(control):
-                    return control
-            if control is not None:
-                control.close()
+            with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+                wanted = (Purpose.CONTROL, Purpose.LIFELINE)
+                control = flow_end(*[stack.enter_context(door.connect(purpose, _CONNECT_S)) for purpose in wanted])
+                stack.pop_all()
+                return control
             time.sleep(_RETRY_S)
         return None
 
@@ -198,14 +194,6 @@ class Container(Child):
             self._engine.close()
         self._gone.set()
         self._theirs.close()
-
-
-def _is_heard(control: PlainControl) -> bool:
-    events = select.poll()
-    events.register(control.socket, select.POLLIN)
-    if not events.poll(_CONNECT_S * 1000):
-        return False
-    return bool(control.socket.recv(1, socket.MSG_PEEK))
 
 
 def _told(code: int | None) -> str:

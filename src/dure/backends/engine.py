@@ -16,7 +16,7 @@ from dure.backends.image import PORT, ContainerSettings, is_root, user_of
 from dure.backends.volumes import model_caches
 from dure.deps import require
 from dure.device.probe import inventory
-from dure.errors import BackendError, DeviceNotFound, SpecError, StartFailed
+from dure.errors import BackendError, DeviceNotFound, SpecError
 from dure.log import get_logger
 
 LABEL = "dure.executor"
@@ -147,21 +147,28 @@ class Engine:
         except self._docker.errors.APIError as error:
             raise BackendError(f"{settings.path}: no container could be made: {_explanation(error)}") from error
 
-    def start(self, container: Any, settings: ContainerSettings) -> tuple[str, int]:
-        """Start it; return where on this machine its port is published.
+    def start(self, container: Any, settings: ContainerSettings) -> tuple[str, int] | None:
+        """Start it; return where on this machine its port is published, or None if it ended at once.
 
         Raises:
             BackendError: The engine cannot start it.
         """
         try:
             container.start()
-            container.reload()
         except self._docker.errors.APIError as error:
             raise BackendError(f"{settings.path}: the container {_hint(_explanation(error))}") from error
+        try:
+            container.reload()
+        except self._docker.errors.NotFound:
+            return None  # it is removed already
         published = container.ports.get(f"{PORT}/tcp") or []
-        if not published:
-            raise StartFailed(f"{settings.path}: the container ended at once, or its network publishes no port")
-        return published[0]["HostIp"], int(published[0]["HostPort"])
+        if published:
+            return published[0]["HostIp"], int(published[0]["HostPort"])
+        if container.status != "running":
+            return None
+        raise BackendError(
+            f"{settings.path}.network: the engine publishes no port of {settings.network!r}; take another"
+        )
 
     def outputs(self, container: Any) -> Iterable[tuple[bytes | None, bytes | None]]:
         """Attach to a container; return pieces of what it writes, as (stdout, stderr), until it ends."""

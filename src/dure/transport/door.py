@@ -20,6 +20,8 @@ TOKEN_VARIABLE = "DURE_TOKEN"
 
 TOKEN_BYTES = 32
 SUFFIX = ".door"
+LET_IN = b"+"
+"""What a connection for control or lifeline hears first."""
 _MAGIC = b"dure1"
 KNOCK_BYTES = len(_MAGIC) + 1 + TOKEN_BYTES
 
@@ -63,15 +65,18 @@ class Door(NamedTuple):
         return _MAGIC + bytes([purpose]) + self.token
 
     def connect(self, purpose: Purpose, timeout_s: float) -> socket.socket:
-        """Return a connection, with the knock sent; whether it was let in, the first bytes back will tell.
+        """Return a connection that was let in; of the wire, the worker's first words will tell that.
 
         Raises:
-            OSError: Nobody is there.
+            OSError: Nobody is there yet, or the knock was not taken.
         """
         sock = socket.create_connection((self.host, self.port), timeout_s)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.sendall(self.knock(purpose))
+            # An engine's own proxy takes connections before the worker does, and then ends them.
+            if purpose is not Purpose.WIRE and sock.recv(len(LET_IN)) != LET_IN:
+                raise ConnectionRefusedError(f"{self.host}:{self.port} does not let in")
             sock.settimeout(None)
         except OSError:
             sock.close()

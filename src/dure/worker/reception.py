@@ -13,7 +13,7 @@ from queue import SimpleQueue
 
 from dure.errors import DecodeError, SpecError
 from dure.log import get_logger
-from dure.transport.door import KNOCK_BYTES, TOKEN_BYTES, TOKEN_VARIABLE, Purpose, opened
+from dure.transport.door import KNOCK_BYTES, LET_IN, TOKEN_BYTES, TOKEN_VARIABLE, Purpose, opened
 
 _KNOCK_S = 5.0
 _MAX_KNOCKING = 16
@@ -89,6 +89,8 @@ class Reception:
             sock.settimeout(_KNOCK_S)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             purpose = opened(sock.recv(KNOCK_BYTES, socket.MSG_WAITALL), self._token)
+            if purpose in self._expected:
+                sock.sendall(LET_IN)
             sock.settimeout(None)
         except (OSError, DecodeError) as error:
             sock.close()
