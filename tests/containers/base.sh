@@ -50,7 +50,7 @@ place() { # a library, where it will be looked for
     grep -oE '/[^ :]+\.so[^ :]*' || true # some of them are scripts
   for name in libc.so.6 libdl.so.2 libm.so.6 libnss_dns.so.2 libnss_files.so.2 libpthread.so.0 libresolv.so.2 librt.so.1 \
     libutil.so.1 libgcc_s.so.1 libgomp.so.1 libstdc++.so.6; do
-    ldconfig -p | awk -v name="$name" '$1 == name { print $NF; exit }'
+    ldconfig -p | awk -v name="$name" '$1 == name && !seen++ { print $NF }' || true
   done
 } | grep -v -e "^$root" -e "^$prefix" | sort -u | while read -r path; do
   [ ! -e "$path" ] || place "$path"
