@@ -139,37 +139,15 @@ class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Meta(description="seconds after which a worker that has not answered a call is ended and started again"),
     ] = None
     timeout_ready_s: Annotated[float, Meta(gt=0, description="seconds a worker may take to become ready")] = 600.0
-    gpus: Annotated[
-        Any,
-        Meta(description="GPUs its processes may use: all, 2, '0,1', device=0,1, GPU-… ids; in a container as well"),
-    ] = None
-    volumes: Annotated[
-        list[str],
-        Meta(description="of a container: HOST:CONTAINER[:ro], by a path of the host, or by a volume's name"),
-    ] = []
-    cache: Annotated[
-        bool, Meta(description="of a container: mount the folders in which model libraries keep what they downloaded")
-    ] = False
-    user: Annotated[
-        str | None,
-        Meta(description="of a container: as whom it runs, uid[:gid]; the image's user, and never root unsaid"),
-    ] = None
-    max_memory: Annotated[
-        int | str | None, Meta(description="of a container: main memory it may use: bytes, or '6GiB'")
-    ] = None
-    max_cpus: Annotated[
-        Annotated[float, Meta(gt=0)] | None, Meta(description="of a container: cores it may use, e.g. 1.5")
-    ] = None
-    max_processes: Annotated[
-        Annotated[int, Meta(ge=1)] | None, Meta(description="of a container: processes and threads it may have")
-    ] = None
-    network: Annotated[
-        str | None,
-        Meta(description="of a container: the engine's network that it joins; the engine's own if not given"),
-    ] = None
-    docker_kwargs: Annotated[
-        dict[str, Any], Meta(description="of a container: further arguments of the Docker SDK, e.g. shm_size=1g")
-    ] = {}
+    gpus: Annotated[Any, Meta(description="GPUs that it may use: all, 2, '0,1', device=0,1, GPU-… ids")] = None
+    volumes: Annotated[list[str], Meta(description="in its container: HOST:CONTAINER[:ro], or NAME:CONTAINER")] = []
+    cache: Annotated[bool, Meta(description="in its container: the host's caches of model libraries")] = False
+    user: Annotated[str | None, Meta(description="of its container: uid[:gid]; never root unsaid")] = None
+    max_memory: Annotated[int | str | None, Meta(description="of its container: bytes, or '6GiB'")] = None
+    max_cpus: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="of its container, e.g. 1.5")] = None
+    max_processes: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="of its container")] = None
+    network: Annotated[str | None, Meta(description="of its container: the name of one of the engine's")] = None
+    docker_kwargs: Annotated[dict[str, Any], Meta(description="of its container: for Docker's SDK, shm_size=1g")] = {}
 
 
 class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
