@@ -76,7 +76,7 @@ def test_files_are_utf8_on_any_locale(tmp_path: Path) -> None:
 
 def test_nothing_of_a_template_is_left_over(tmp_path: Path) -> None:
     for name, text in render(scaffold(tmp_path, dockerfile=True)).items():
-        assert not re.findall(r"\$(?!\{(?:BASE|DURE)\})", text), name
+        assert not re.findall(r"\$(?!\{(?:BASE|DURE|PATH)\})", text), name
 
 
 def test_python_files_are_python_without_what_a_person_wrote(tmp_path: Path) -> None:
@@ -97,8 +97,8 @@ def test_dockerfile_serves_on_its_published_port_without_root(tmp_path: Path) ->
     assert '"--host", "0.0.0.0", "--port", "8080"' in entry
     assert "EXPOSE 8080" in lines
     assert "8080" in lines[position("HEALTHCHECK") + 1]
-    assert position("COPY requirements.txt") < position("RUN pip") < position("COPY . .")
-    assert position("USER dure") < position("ENTRYPOINT")
+    assert position("COPY requirements.txt") < position("RUN /opt/venv/bin/pip") < position("COPY . .")
+    assert position("USER 10001") < position("ENTRYPOINT")
 
 
 @pytest.mark.parametrize(
