@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 TORCH_PIN := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["torch"])
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow check bench bench-gpu format proto clean
+.PHONY: help setup run test test-slow check fuzz bench bench-gpu format proto clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -47,6 +47,9 @@ check: $(READY) ## format, lint, types, import contracts, house rules
 	$(PY) -m mypy --no-error-summary
 	$(VENV)/bin/lint-imports --no-logo --no-cache
 	$(PY) -m pytest tests/house
+
+fuzz: $(READY) ## bad input for everything that reads input, for FUZZ_SECONDS (120) in all
+	$(PY) -m pytest tests/fuzz
 
 bench: $(READY) ## measure, side by side in one run
 	$(PY) benchmarks/run.py

@@ -159,6 +159,7 @@ def text_sizes(payload: bytes | bytearray | memoryview) -> list[int]:
         meta, _ = _read_meta(memoryview(payload))
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise DecodeError(f"the payload's description cannot be read: {error}") from error
+    _check_rows(meta)
     texts = next((column.values for column in meta.columns if column.name == "text"), None)
     if not isinstance(texts, list):
         return [0] * meta.rows
@@ -174,10 +175,18 @@ def _read_meta(view: memoryview) -> tuple[_Meta, int]:
     return _decoder.decode(view[_LENGTH.size : end]), end + -end % 8
 
 
+def _check_rows(meta: _Meta) -> None:
+    # Without ids nothing would bound the number of rows: other columns may be missing, or empty.
+    ids: Any = next((column.values for column in meta.columns if column.name == "id"), [])
+    if not isinstance(ids, list) or len(ids) != meta.rows:
+        raise DecodeError(f"there are no ids for {meta.rows} documents")
+
+
 def _decode(view: memoryview, depth: int) -> DocumentArray:
     if depth > MAX_DEPTH:
         raise DecodeError(f"documents are nested more than {MAX_DEPTH} deep")
     meta, at = _read_meta(view)
+    _check_rows(meta)
     columns: dict[str, Column] = {}
     for described in meta.columns:
         name, nbytes = described.name, described.nbytes
@@ -189,9 +198,6 @@ def _decode(view: memoryview, depth: int) -> DocumentArray:
         at += nbytes + -nbytes % 8
     if at != len(view):
         raise DecodeError(f"the payload has {len(view)} bytes where it describes {at}")
-    # Without it nothing would bound the number of rows: other columns may be missing, or empty.
-    if meta.rows and "id" not in columns:
-        raise DecodeError(f"there are no ids for {meta.rows} documents")
     return DocumentArray.from_columns(meta.rows, columns)
 
 

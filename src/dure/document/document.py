@@ -214,6 +214,8 @@ class Document:
             raise ValidationError(f"{at} must be a text, not {value!r:.80}")
         if name in DICTS and not isinstance(value, dict):
             raise ValidationError(f"{at} must be an object, not {value!r:.80}")
+        if name == "scores" and not {int, float}.issuperset(map(type, value.values())):
+            raise ValidationError(f"{at} must be numbers by name, not {value!r:.80}")
         if name in DICTS:
             plain.check_depth(value, at)
         if name in ARRAYS:
@@ -222,8 +224,8 @@ class Document:
             if not isinstance(value, list | tuple):
                 raise ValidationError(f"{at} must be a list of documents, not {value!r:.80}")
             return [cls.from_dict(inner, at=f"{at}[{i}]") for i, inner in enumerate(value)]
-        if name == "blob" and isinstance(value, str):
-            return _base64(value, at)
+        if name == "blob":
+            return _base64(value, at) if isinstance(value, str) else _typed(at, value, bytes | bytearray | memoryview)
         return value
 
     def to_json(self) -> str:

@@ -99,6 +99,8 @@ def text_sizes(payload: bytes | bytearray | memoryview) -> list[int]:
         found = pb.DocumentsTexts.FromString(bytes(payload))
     except ProtobufError as error:
         raise DecodeError(f"not a protobuf Documents: {error}") from error
+    if found.rows > len(payload):  # as `_check_size`
+        raise DecodeError(f"{found.rows} documents do not fit into {len(payload)} bytes")
     return [len(text.encode()) for text in found.text] or [0] * found.rows
 
 

@@ -3,6 +3,7 @@
 Knows numpy. Knows nothing of documents, and nothing of how a column of arrays is sent.
 """
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ DTYPES = {
 
 _READ_AS = {"b": np.dtype(np.bool_), "i": np.dtype(np.int64), "f": np.dtype(np.float32)}
 _FLOAT32 = np.dtype(np.float32)
+_NO_NUMBERS = frozenset((str, bytes, bytearray, dict))
 
 
 def portable(value: Any, at: str) -> np.ndarray:
@@ -85,6 +87,7 @@ def from_plain(value: Any, at: str, *, always_float32: bool) -> np.ndarray:
         return portable(value, at)
     if isinstance(value, dict):
         return _described(value, at)
+    _check_no_texts(value, at)
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, OverflowError) as error:
@@ -94,6 +97,17 @@ def from_plain(value: Any, at: str, *, always_float32: bool) -> np.ndarray:
     if always_float32 or array.dtype.kind == "f":
         return _as_floats(array, _FLOAT32, at)
     return array
+
+
+def _check_no_texts(value: Any, at: str) -> None:
+    """Refuse texts before numpy makes each of them as long as the longest: of a few megabytes, terabytes."""
+    layer = [value]
+    while layer:
+        kinds = set(map(type, layer))
+        if not kinds.isdisjoint(_NO_NUMBERS):
+            raise ValidationError(f"{at} must be numbers, not {value!r:.80}")
+        lists = layer if kinds == {list} else [one for one in layer if isinstance(one, list | tuple)]
+        layer = list(chain.from_iterable(lists))
 
 
 def _described(value: dict[str, Any], at: str) -> np.ndarray:

@@ -5,11 +5,15 @@ Safe loading only. Knows neither Flows nor Executors.
 
 import os
 import re
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from dure.errors import SpecError
 
+_MAX_DEPTH = 100
+_MAX_VALUES = 1_000_000
 _VARIABLE = re.compile(r"\$\{\{\s*ENV\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 
 
@@ -44,15 +48,57 @@ def is_yaml_text(text: str) -> bool:
 def _load(text: str, where: str) -> Any:
     import yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader = _loader()
     try:
+        _check_size(yaml.parse(text, Loader=loader), where)
         return yaml.load(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         raise SpecError(f"{where}:{line}:{column}: broken YAML: {error.problem or error.context}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeError) as error:
         raise SpecError(f"{where}: broken YAML: {error}") from error
+
+
+@cache
+def _loader() -> Any:
+    import yaml
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # one of two
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep)
+            except (ValueError, LookupError, AttributeError) as error:  # 2001-99-99, 0x, !!bool perhaps
+                what = f"{node.value!r:.60} is no {node.tag.rpartition(':')[2]}"
+                raise yaml.constructor.ConstructorError(None, None, what, node.start_mark) from error
+
+    return Loader
+
+
+def _check_size(events: Iterable[Any], where: str) -> None:
+    """Refuse what is nested deeply, and names for values (`&a`, `*a`) that stand for ever more of them."""
+    import yaml
+
+    sizes: dict[str, int] = {}
+    layers: list[list[Any]] = [["", 0]]
+    for event in events:
+        at = f"{where}:{event.start_mark.line + 1}"
+        if isinstance(event, yaml.CollectionStartEvent):
+            layers.append([event.anchor, 1])
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, size = layers.pop()
+            sizes[str(anchor)] = size
+            layers[-1][1] += size
+        elif isinstance(event, yaml.AliasEvent):
+            if any(anchor == event.anchor for anchor, _ in layers):
+                raise SpecError(f"{at}: *{event.anchor} stands within itself")
+            layers[-1][1] += sizes.get(str(event.anchor), 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            layers[-1][1] += 1
+        if len(layers) > _MAX_DEPTH:
+            raise SpecError(f"{at}: lists and mappings stand in each other more than {_MAX_DEPTH} deep")
+        if layers[-1][1] > _MAX_VALUES:
+            raise SpecError(f"{at}: more than {_MAX_VALUES:,} values, counting each *name as what it stands for")
 
 
 def _filled(value: Any, where: str) -> Any:

@@ -3,6 +3,7 @@
 The documents in them stay bytes and are decoded by the worker.
 """
 
+from math import inf
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from google.protobuf.message import DecodeError as ProtobufError
 
 from dure.document import dure_pb2 as pb
 from dure.document.forms import PROTOBUF
-from dure.errors import DecodeError, DureError, RequestError, TooLarge, to_wire
+from dure.errors import DecodeError, DureError, RequestError, TooLarge, ValidationError, to_wire
 from dure.gateway.json_depth import check_depth
 from dure.gateway.router import Outcome, Request
 from dure.gateway.session import Session
@@ -36,7 +37,10 @@ def request_of(envelope: pb.RequestEnvelope, max_bytes: int) -> Request:
     Raises:
         TooLarge: It has more bytes than that.
         DecodeError: Parameters that are no JSON object, or documents that are no message.
+        ValidationError: A time that is neither a positive number nor 0.
     """
+    if not 0 <= envelope.timeout_s < inf:
+        raise ValidationError(f"timeout_s must be a number of seconds, not {envelope.timeout_s}")
     size = len(envelope.documents) + len(envelope.parameters_json)
     if size > max_bytes:
         raise TooLarge(

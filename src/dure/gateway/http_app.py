@@ -56,6 +56,8 @@ class HttpApp:
             ("GET", "/openapi.json"): page.describe,
             **({("GET", "/"): live.serve, ("GET", "/live.json"): live.figures} if spec.page else {}),
         }
+        self._methods = {path: method for method, path in self._fixed if path != "/"}
+        """Paths that are no endpoints -> how they are asked for."""
         self._families: dict[str, Route] = {
             "docs": page.serve,
             "page": live.serve,
@@ -98,9 +100,10 @@ class HttpApp:
         await exchange.answer(to_json({"ready": ready}), status=200 if ready else 503)
 
     async def _post(self, exchange: Exchange) -> None:
-        if exchange.method != "POST":
-            headers = [(b"allow", b"POST")]
-            error = {"code": "method_not_allowed", "message": f"{exchange.path}: an endpoint is called with POST"}
+        method = self._methods.get(exchange.path, "POST")
+        if exchange.method != method:
+            headers = [(b"allow", method.encode())]
+            error = {"code": "method_not_allowed", "message": f"{exchange.path} is called with {method}"}
             await exchange.answer(to_json({"error": error}), status=405, headers=headers)
             return
         data = await exchange.body(self._spec.max_request_bytes)

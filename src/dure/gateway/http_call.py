@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import asyncio
 
 
+_MAX_DIGITS = 15  # of milliseconds: more is no number of seconds that a clock has
+
+
 async def outcome_of(router: Router, request: Request, exchange: Exchange) -> Outcome:
     """Send a request on its way and wait for its answer; withdraw it when the client goes away.
 
@@ -52,6 +55,6 @@ def timeout_of(exchange: Exchange, timeout_s: float) -> float:
     given = exchange.headers.get(b"x-request-timeout-ms")
     if given is None:
         return timeout_s
-    if not given.isdigit() or int(given) == 0:
+    if not given.isdigit() or len(given) > _MAX_DIGITS or int(given) == 0:
         raise ValidationError(f"X-Request-Timeout-Ms must be a whole number of milliseconds, not {given!r:.40}")
     return min(int(given) / 1000, timeout_s or inf)

@@ -8,6 +8,7 @@ connections; nothing is written to a disk, since a body is no larger than the Fl
 """
 
 import base64
+import logging
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,8 +17,10 @@ import msgspec
 from dure.deps import require
 from dure.errors import DecodeError, TooLarge
 from dure.gateway.http_json import Body
+from dure.gateway.json_depth import check_depth
 
 _MAX_PARTS = 1000
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # a stranger's broken form is told to the stranger
 _FORM, _FIELDS = "multipart/form-data", "application/x-www-form-urlencoded"
 _FILES = ("text/", "image/", "audio/", "video/", "application/octet-stream", "application/pdf")
 
@@ -140,6 +143,7 @@ def _text(name: str, content: bytes) -> str:
 
 
 def _parameters(content: bytes) -> dict[str, Any]:
+    check_depth(content)
     try:
         return msgspec.json.decode(content, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:

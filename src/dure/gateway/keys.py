@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from time import monotonic
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -31,6 +31,10 @@ from dure.log import get_logger
 _LOOK_S = 1.0
 _WORD = b"dure_"
 _ID_END = len(_WORD) + 16
+
+
+_Hex: TypeAlias = Annotated[str, Meta(pattern="^([0-9a-f]{2})*$")]
+_Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
 
 
 class Scope(StrEnum):
@@ -50,15 +54,15 @@ class Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     id: str
     name: str
-    salt: str
-    hash: str
+    salt: _Hex
+    hash: _Hex
     scopes: list[Scope]
     weight: Annotated[float, Meta(gt=0, le=1000)] = 1.0
     max_priority: int = 0
     limits: Limits = Limits()
-    made_at: datetime | None = None
-    expires_at: datetime | None = None
-    revoked_at: datetime | None = None
+    made_at: _Moment | None = None
+    expires_at: _Moment | None = None
+    revoked_at: _Moment | None = None
 
     @property
     def state(self) -> str:
@@ -86,7 +90,7 @@ def read(path: Path) -> list[Key]:
         raise SpecError(f"keys_file: others may write {path}, and so add keys; say: chmod 600 {path}")
     try:
         return msgspec.json.decode(data, type=_File).keys
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise SpecError(f"keys_file: {path} is no file of keys: {error}") from error
 
 

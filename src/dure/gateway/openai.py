@@ -119,6 +119,8 @@ def _texts(given: msgspec.Raw) -> tuple[bytes, int]:
             "input must be a text or an array of texts; token numbers are not read here, since only the model knows"
             " whose they are"
         ) from error
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:  # what is put off is not read before
+        raise DecodeError(f"the body is not JSON: input: {error}") from error
     if isinstance(texts, str):
         return b"[" + bytes(given) + b"]", 1
     if not texts:

@@ -97,8 +97,10 @@ def as_of_3_0(schema: Any) -> Any:
 
 
 _NUMBERS = {
-    "description": "Numbers in nested lists of a regular shape, or {dtype, shape, data}.",
+    "description": "Numbers in nested lists of a regular shape, or {dtype, shape, data}; or one number.",
     "oneOf": [
+        {"type": "number"},
+        {"type": "boolean"},
         {"type": "array", "items": {}},
         {
             "type": "object",
@@ -181,7 +183,7 @@ _TIMEOUT_HEADER = {
     "in": "header",
     "required": False,
     "description": "After how many milliseconds the answer is of no use any more.",
-    "schema": {"type": "integer", "minimum": 1},
+    "schema": {"type": "integer", "minimum": 1, "maximum": 999_999_999_999_999},
 }
 
 _ERROR = {"application/json": {"schema": {"$ref": f"{_REFERENCE}Error"}}}

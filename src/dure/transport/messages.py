@@ -174,7 +174,7 @@ def decode(kind: type[M], header: bytes) -> M:
     """
     try:
         message: M = _decoders[kind].decode(header)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise DecodeError(f"not a {kind.__name__}: {error}") from error
     return message
 
