@@ -72,6 +72,15 @@ def test_sizes_of_texts_of_what_is_no_payload(form: str, payload: bytes) -> None
         text_sizes("xml", payload)
 
 
+def test_a_number_of_documents_that_lies_makes_no_list_of_as_many() -> None:
+    meta = msgspec.msgpack.encode([2**32 - 1, []])
+    columns = struct.pack("<I", len(meta)) + meta + bytes(-(4 + len(meta)) % 8)
+    for form, payload in ((COLUMNS, columns), (PROTOBUF, pb.Documents(rows=2**32 - 1).SerializeToString())):
+        for read in (text_sizes, decode_form):
+            with pytest.raises(DecodeError, match="4294967295"):
+                read(form, payload)
+
+
 @forms
 def test_no_documents(form: str) -> None:
     assert len(came_back(form, DocumentArray())) == 0

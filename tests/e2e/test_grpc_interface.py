@@ -1,6 +1,7 @@
 """The public gRPC interface as another language would use it: the messages of `dure.proto`, health, reflection."""
 
 import json
+import math
 import os
 import queue
 import signal
@@ -100,13 +101,16 @@ def test_post(channel: grpc.Channel) -> None:
         (pb.Request(endpoint="/upper", parameters_json="[1]"), "INVALID_ARGUMENT", "decode"),
         (pb.Request(endpoint="/upper", parameters_json='{"a": 1' + "0" * 30 + "}"), "INVALID_ARGUMENT", "decode"),
         (pb.Request(endpoint="/upper", documents=pb.Documents(rows=3, text=["a"])), "INVALID_ARGUMENT", "decode"),
+        (pb.Request(endpoint="/upper", timeout_s=math.nan), "INVALID_ARGUMENT", "validation"),
+        (pb.Request(endpoint="/upper", timeout_s=-1.0), "INVALID_ARGUMENT", "validation"),
+        (pb.Request(endpoint="/upper", timeout_s=math.inf), "INVALID_ARGUMENT", "validation"),
         (
             pb.Request(endpoint="/upper", documents=pb.Documents(rows=1, blob=[bytes(MAX_REQUEST_BYTES)])),
             "RESOURCE_EXHAUSTED",
             "too_large",
         ),
     ],
-    ids=["endpoint", "executor", "long", "json", "no object", "big int", "rows", "too large"],
+    ids=["endpoint", "executor", "long", "json", "no object", "big int", "rows", "nan", "negative", "inf", "too large"],
 )
 def test_errors_of_post_are_statuses(channel: grpc.Channel, request_: pb.Request, status: str, code: str) -> None:
     with pytest.raises(grpc.RpcError) as caught:
@@ -134,6 +138,24 @@ def test_bytes_that_are_no_documents(channel: grpc.Channel) -> None:
     post = channel.unary_unary(f"/{SERVICE}/Post", pb.RequestEnvelope.SerializeToString, pb.ReplyEnvelope.FromString)
     with pytest.raises(grpc.RpcError) as caught:
         post(pb.RequestEnvelope(endpoint="/upper", documents=b"\xff\xff\xff"))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("unary_unary", f"/{SERVICE}/Post"),
+        ("stream_stream", f"/{SERVICE}/Stream"),
+        ("unary_unary", "/inference.GRPCInferenceService/ModelInfer"),
+        ("unary_unary", "/inference.GRPCInferenceService/ModelReady"),
+        ("stream_stream", "/inference.GRPCInferenceService/ModelStreamInfer"),
+        ("stream_stream", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
+    ],
+)
+def test_bytes_that_are_no_message(channel: grpc.Channel, kind: str, path: str) -> None:
+    call = getattr(channel, kind)(path, bytes, bytes)
+    with pytest.raises(grpc.RpcError, match="the message cannot be read") as caught:
+        list(call(iter([b"\xff\xff"]))) if kind == "stream_stream" else call(b"\xff\xff")
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from urllib.parse import unquote
 
 import grpc
+from google.protobuf.message import DecodeError as ProtobufError
 
-from dure.errors import DureError
+from dure.errors import DecodeError, DureError
 from dure.gateway import rules
 from dure.gateway.grpc_call import abort
 from dure.gateway.guard import Guard
@@ -56,24 +57,55 @@ def _guarded(handler: Any, enter: Callable[[Any], Awaitable[Visit]]) -> Any:
     kind = f"{'stream' if handler.request_streaming else 'unary'}_{'stream' if handler.response_streaming else 'unary'}"
     method: Any = getattr(handler, kind)
 
+    read = _all_read if handler.request_streaming else _read
+
     async def answer(request: Any, context: Any) -> Any:
         visit = await enter(context)
         try:
-            return await method(request, context)
+            return await method(read(request), context)
+        except DureError as error:
+            await abort(context, error)
         finally:
             visit.release()
 
     async def answer_all(request: Any, context: Any) -> AsyncIterator[Any]:
         visit = await enter(context)
         try:
-            async for one in method(request, context):
+            async for one in method(read(request), context):
                 yield one
+        except DureError as error:
+            await abort(context, error)
         finally:
             visit.release()
 
     wrap = getattr(grpc, f"{kind}_rpc_method_handler")
     behaviour = answer_all if inspect.isasyncgenfunction(method) else answer
-    return wrap(behaviour, handler.request_deserializer, handler.response_serializer)
+    return wrap(behaviour, _careful(handler.request_deserializer), handler.response_serializer)
+
+
+def _careful(read: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    """Return a deserialiser that returns its error: of one that it raises, gRPC makes a fault of the service."""
+    if read is None:
+        return None
+
+    def careful(data: bytes) -> Any:
+        try:
+            return read(data)
+        except ProtobufError as error:
+            return DecodeError(f"the message cannot be read: {error}")
+
+    return careful
+
+
+def _read(message: Any) -> Any:
+    if isinstance(message, DecodeError):
+        raise message
+    return message
+
+
+async def _all_read(messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for message in messages:
+        yield _read(message)
 
 
 def _key_of(metadata: Any) -> bytes | None:

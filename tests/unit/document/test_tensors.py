@@ -86,3 +86,9 @@ def test_a_description_is_complete() -> None:
 def test_only_numbers_travel(value: Any) -> None:
     with pytest.raises(ValidationError, match=r"^x must hold numbers"):
         portable(value, "x")
+
+
+@pytest.mark.parametrize("value", [["x" * 2**20, *[""] * 2**16], [[1, 2], ["x" * 2**20, *[""] * 2**16]], ["1", 2], "1"])
+def test_texts_among_numbers_take_no_memory(value: Any) -> None:
+    with pytest.raises(ValidationError, match=r"^x must be numbers, not"):
+        from_plain(value, "x", always_float32=True)

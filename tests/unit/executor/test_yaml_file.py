@@ -31,6 +31,18 @@ def test_text() -> None:
         ("a: !!python/object/apply:os.system ['true']\n", "1:4", "could not determine a constructor"),
         ("a: &x 1\nb: *y\n", "2:4", "undefined alias"),
         ("", "1", "must be a mapping.*None"),
+        ("a:\n  b: 2001-99-99\n", "2:6", "'2001-99-99' is no timestamp"),
+        ("a: 0x_\n", "1:4", "'0x_' is no int"),
+        ("a: !!bool perhaps\n", "1:4", "'perhaps' is no bool"),
+        ("a: " + "9" * 5000 + "\n", "1:4", "is no int"),
+        ("a: 1\nb: " + "[" * 100_000 + "\n", "2", "more than 100 deep"),
+        ("a: &a [*a]\n", "1", r"\*a stands within itself"),
+        ("a: &a [x]\n" + "".join(f"{n}: &a [{'*a, ' * 9}]\n" for n in range(9)), "2", "stands within itself"),
+        (
+            "a: &a0 [x]\n" + "".join(f"b{n}: &a{n + 1} [{f'*a{n}, ' * 9}]\n" for n in range(9)),
+            "7",
+            "more than 1,000,000 values",
+        ),
     ],
 )
 def test_what_is_broken_is_told_with_its_place(tmp_path: Path, text: str, place: str, message: str) -> None:

@@ -67,6 +67,7 @@ def test_whatever_looks_like_json_is_left_to_who_reads_json(kind: bytes) -> None
         (part("text", b"a"), FORM, "in the middle of a part"),
         (part("text", b"\xff") + b"--xyz--", FORM, "UTF-8"),
         (part("parameters", b"[1]") + b"--xyz--", FORM, "JSON object"),
+        (part("parameters", b'{"a":' * 200 + b"1" + b"}" * 200) + b"--xyz--", FORM, "more than 100 deep"),
         (b"text", b"application/x-www-form-urlencoded", "no form"),
         (b"text=%FF", b"application/x-www-form-urlencoded", "no form"),
         (b"\xff", b"text/plain", "UTF-8"),
@@ -89,3 +90,9 @@ def test_no_form_makes_it_fail(data: bytes, tail: bytes) -> None:
     for body in (data, b"--xyz\r\n" + data + tail):
         with contextlib.suppress(RequestError):
             body_of(body, FORM)
+
+
+def test_a_stranger_writes_nothing_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(DecodeError):
+        body_of(b"--xy{", FORM)
+    assert caplog.text == ""

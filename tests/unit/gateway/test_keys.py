@@ -1,5 +1,6 @@
 """Keys in a file: what is kept of them, and which are good."""
 
+import json
 import os
 import stat
 from datetime import UTC, datetime, timedelta
@@ -96,7 +97,18 @@ def test_the_file_is_its_user_s_alone_and_replaced_whole(path: Path) -> None:
     assert len(read(path)) == 2
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"keys": [{}]}', '{"keys": [], "more": 1}'])
+def in_a_file(**fields: str) -> str:
+    key = {"id": "a", "name": "a", "salt": "00", "hash": "00", "scopes": ["infer"], **fields}
+    return json.dumps({"keys": [key]})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "[]", '{"keys": [{}]}', '{"keys": [], "more": 1}', '{"keys": ' + "[" * 9000),
+        *(in_a_file(salt="xy"), in_a_file(hash="0"), in_a_file(expires_at="2020-01-01T00:00:00")),
+    ],
+)
 def test_what_is_no_file_of_keys_is_said(path: Path, content: str) -> None:
     path.write_text(content)
     path.chmod(0o600)

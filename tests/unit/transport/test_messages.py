@@ -50,7 +50,8 @@ def test_a_message_comes_back(message: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", [b"", b"\xff", b"nonsense", encode([1, 2]), encode({"endpoint": "/x"}), encode(None)]
+    "header",
+    [b"", b"\xff", b"nonsense", b"\x93\xa1\xff\xc4\x00\x01", encode([1, 2]), encode({"endpoint": "/x"}), encode(None)],
 )
 def test_what_is_no_message_is_refused(header: bytes) -> None:
     with pytest.raises(DecodeError, match="not a Call"):
