@@ -37,8 +37,6 @@ class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
         if handler is None:
             return None  # there is no such method
         need = rules.of_grpc(method)
-        if need is None:
-            return handler
         key = _key_of(handler_call_details.invocation_metadata)
         is_stream = bool(handler.request_streaming)
 
@@ -56,7 +54,6 @@ class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generi
 def _guarded(handler: Any, enter: Callable[[Any], Awaitable[Visit]]) -> Any:
     kind = f"{'stream' if handler.request_streaming else 'unary'}_{'stream' if handler.response_streaming else 'unary'}"
     method: Any = getattr(handler, kind)
-
     read = _all_read if handler.request_streaming else _read
 
     async def answer(request: Any, context: Any) -> Any:
