@@ -23,6 +23,7 @@ DTYPES = {
 _READ_AS = {"b": np.dtype(np.bool_), "i": np.dtype(np.int64), "f": np.dtype(np.float32)}
 _FLOAT32 = np.dtype(np.float32)
 _NO_NUMBERS = frozenset((str, bytes, bytearray, dict))
+_LISTS = frozenset((list, tuple))
 
 
 def portable(value: Any, at: str) -> np.ndarray:
@@ -106,8 +107,10 @@ def _check_no_texts(value: Any, at: str) -> None:
         kinds = set(map(type, layer))
         if not kinds.isdisjoint(_NO_NUMBERS):
             raise ValidationError(f"{at} must be numbers, not {value!r:.80}")
-        lists = layer if kinds == {list} else [one for one in layer if isinstance(one, list | tuple)]
-        layer = list(chain.from_iterable(lists))
+        if kinds.isdisjoint(_LISTS):
+            return
+        lists = layer if kinds <= _LISTS else [one for one in layer if type(one) in _LISTS]
+        layer = lists[0] if len(lists) == 1 else list(chain.from_iterable(lists))
 
 
 def _described(value: dict[str, Any], at: str) -> np.ndarray:
