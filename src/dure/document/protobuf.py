@@ -107,7 +107,7 @@ def text_sizes(payload: bytes | bytearray | memoryview) -> list[int]:
 def _documents(found: pb.Documents, depth: int) -> DocumentArray:
     _check_size(found, depth)
     if not found.ByteSize():  # two bytes of a message can say so, thousands of times
-        return DocumentArray()
+        return DocumentArray.from_columns(0, {})
     columns: dict[str, Column] = {}
     for name in (*_TEXTS, "blob"):
         values: list[Any] = list(getattr(found, name))
