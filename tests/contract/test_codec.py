@@ -72,6 +72,19 @@ def test_sizes_of_texts_of_what_is_no_payload(form: str, payload: bytes) -> None
         text_sizes("xml", payload)
 
 
+@forms
+def test_a_flag_is_true_or_false(form: str) -> None:
+    payload = written(form, DocumentArray([Document(id="a", tensor=np.array([True] * 8))]))
+    assert payload.count(b"\1" * 8) == 1
+    with pytest.raises(DecodeError, match="a byte of bool is 0 or 1"):
+        decode_form(form, payload.replace(b"\1" * 8, b"\1" * 7 + b"\2"))
+
+
+def test_complex_embeddings_are_not_sent_in_part() -> None:
+    with pytest.raises(ValidationError, match="complex"):
+        encode_form("embeddings", DocumentArray([Document(embedding=np.ones(2, np.complex64))]))
+
+
 def test_a_number_of_documents_that_lies_makes_no_list_of_as_many() -> None:
     meta = msgspec.msgpack.encode([2**32 - 1, []])
     columns = struct.pack("<I", len(meta)) + meta + bytes(-(4 + len(meta)) % 8)

@@ -21,7 +21,7 @@ from dure.document.array import DocumentArray
 from dure.document.column import Column
 from dure.document.document import ARRAYS, DICTS, FIELDS, MAX_DEPTH, NESTED, TEXTS
 from dure.document.merge import split
-from dure.document.tensors import DTYPES, portable
+from dure.document.tensors import DTYPES, checked_flags, portable
 from dure.errors import DecodeError, ValidationError
 
 Buffers: TypeAlias = list[bytes | bytearray | memoryview]
@@ -245,7 +245,7 @@ def _array(name: str, dtype: Any, shape: Any, data: memoryview) -> np.ndarray:
     if _nbytes(name, dtype, shape) != len(data):
         raise DecodeError(f"{name}: shape {shape} of {dtype} does not take {len(data)} bytes")
     try:
-        return np.frombuffer(data, DTYPES[dtype]).reshape(shape)
+        return checked_flags(np.frombuffer(data, DTYPES[dtype]), name).reshape(shape)
     except ValueError as error:  # an axis of 0 beside one that no array can have
         raise DecodeError(f"{name}: {shape} is no shape: {error}") from error
 

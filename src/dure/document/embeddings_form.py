@@ -19,7 +19,7 @@ def encode(documents: DocumentArray, *, as_base64: bool) -> bytes:
 
     Raises:
         TransferForbidden: An embedding lives on a device, inside `no_transfers()`.
-        ValidationError: A document without an embedding, or one that holds NaN or infinity.
+        ValidationError: A document without an embedding, or one that holds NaN, infinity or complex numbers.
     """
     orjson = require("orjson", "http")
     column = documents.columns().get("embedding")
@@ -27,7 +27,10 @@ def encode(documents: DocumentArray, *, as_base64: bool) -> bytes:
         raise ValidationError("a document came back without an embedding; this endpoint makes none")
     rows: list[dict[str, Any]] = []
     for i, vector in enumerate(column):
-        numbers = np.ascontiguousarray(portable(vector, "embedding"), dtype="<f4").reshape(-1)
+        array = portable(vector, "embedding")
+        if array.dtype.kind == "c":
+            raise ValidationError(f"the embedding of document {i} is of complex numbers, which JSON does not have")
+        numbers = np.ascontiguousarray(array, dtype="<f4").reshape(-1)
         if not np.isfinite(numbers).all():
             raise ValidationError(f"the embedding of document {i} is not finite, which JSON does not have")
         value = base64.b64encode(numbers.data).decode() if as_base64 else numbers

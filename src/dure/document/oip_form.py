@@ -31,7 +31,7 @@ from dure.document.oip_tensors import (
     rendering_of,
     unpack,
 )
-from dure.document.tensors import portable
+from dure.document.tensors import checked_flags, portable
 from dure.errors import DecodeError, OutputError, ValidationError
 
 _DTYPES = {
@@ -164,7 +164,7 @@ def _array(tensor: Tensor, data: memoryview) -> np.ndarray:
     if tensor.coding == "raw":
         if datatype == "BF16":  # the upper half of an FP32
             return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
-        return np.frombuffer(data, _DTYPES[datatype])
+        return checked_flags(np.frombuffer(data, _DTYPES[datatype]), f"input {tensor.name!r}")
     if datatype in ("BF16", "FP16"):
         raise ValidationError(f"input {tensor.name!r}: {datatype} is sent in binary only")
     dtype = np.dtype(_DTYPES[datatype])

@@ -14,7 +14,7 @@ from dure.document import plain
 from dure.document.array import DocumentArray
 from dure.document.column import Column
 from dure.document.document import ARRAYS, MAX_DEPTH, NESTED
-from dure.document.tensors import DTYPES, portable
+from dure.document.tensors import DTYPES, checked_flags, portable
 from dure.errors import DecodeError, ValidationError
 
 _TEXTS = ("id", "text", "uri", "mime_type")
@@ -153,6 +153,6 @@ def _array(name: str, dtype: str, shape: list[int], data: bytes) -> np.ndarray:
         raise DecodeError(f"{name}: shape {shape} of {dtype!r:.40} does not fit {len(data)} bytes")
     try:
         # Through a bytearray, so that who gets the array may write into it.
-        return np.frombuffer(bytearray(data), number).reshape(shape)
+        return checked_flags(np.frombuffer(bytearray(data), number), name).reshape(shape)
     except ValueError as error:  # an axis of 0 beside one that no array can have
         raise DecodeError(f"{name}: {shape} is no shape: {error}") from error

@@ -46,6 +46,17 @@ def portable(value: Any, at: str) -> np.ndarray:
     return np.asarray(array, dtype=little, order="C")
 
 
+def checked_flags(array: np.ndarray, at: str) -> np.ndarray:
+    """Return an array made of bytes as they came.
+
+    Raises:
+        ValidationError: It is to hold true and false, and has bytes that are neither 1 nor 0.
+    """
+    if array.dtype.kind == "b" and array.size and array.view(np.uint8).max() > 1:
+        raise ValidationError(f"{at}: a byte of bool is 0 or 1")
+    return array
+
+
 def to_plain(value: Any, at: str, *, always_float32: bool) -> Any:
     """Return an array as lists of numbers, if `from_plain` makes the same array of them.
 
