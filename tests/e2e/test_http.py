@@ -133,13 +133,6 @@ def test_how_it_was_served_is_told_if_asked(flow: Flow) -> None:
         (b'{"data": [{"blob": "?"}]}', 400, "data[0].blob must be base64"),
         (b'{"data": [{"embedding": [[1], [2, 3]]}]}', 400, "data[0].embedding must be numbers in a regular shape"),
         (b'{"data": [{"embedding": [NaN]}]}', 400, "JSON"),
-        (
-            b'{"data": [{"embedding": ["' + b"x" * 9999 + b'"' + b', ""' * 9999 + b"]}]}",
-            400,
-            "embedding must be numbers",
-        ),
-        (b'{"data": [{"blob": null}]}', 400, "data[0].blob must be bytes"),
-        (b'{"data": [{"scores": {"cosine": "a"}}]}', 400, "data[0].scores must be numbers"),
         (b'{"data": [' + b"[" * 5000 + b"]" * 5000 + b"]}", 400, "more than 100 deep"),
         (b'{"data": [{"tags": ' + b'{"a":' * 900 + b"1" + b"}" * 900 + b"}]}", 400, ""),
         (b'{"data": ["\xff\xfe"]}', 400, ""),
@@ -161,12 +154,6 @@ def test_other_methods_and_paths(flow: Flow) -> None:
     status, _, body = post(flow.port, "/uper", {"data": []})
     assert status == 404
     assert "Did you mean '/upper'?" in error_of(body)["message"]
-
-
-@pytest.mark.parametrize("given", ["0", "-1", "1.5", "", "9" * 400, "9" * 5000])
-def test_times_that_are_none(flow: Flow, given: str) -> None:
-    status, _, body = post(flow.port, "/upper", {"data": ["a"]}, {"X-Request-Timeout-Ms": given})
-    assert (status, error_of(body)["code"]) == (422, "validation")
 
 
 @pytest.mark.parametrize(("name", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])

@@ -206,3 +206,9 @@ def test_many_documents_are_small() -> None:
     bytes_each = tracemalloc.get_traced_memory()[0] / len(made)
     tracemalloc.stop()
     assert bytes_each < 256
+
+
+@pytest.mark.parametrize("fields", [{"blob": None}, {"blob": 1}, {"scores": {"a": "1"}}, {"scores": {"a": {}}}])
+def test_plain_values_of_another_type_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=rf"^document\.{next(iter(fields))} must be"):
+        Document.from_dict(fields)
