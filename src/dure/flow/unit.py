@@ -10,7 +10,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cloudpickle
 import msgspec
 
 from dure.backends.image import ContainerSettings, image_name
@@ -21,6 +20,7 @@ from dure.flow.graph import order
 from dure.flow.plan import THREAD_VARIABLES, Placement, Plan, most_replicas
 from dure.gateway.assignment import Node
 from dure.spec import GATEWAY, ExecutorSpec, FlowSpec
+from dure.transport.by_value import dumps
 from dure.worker.assignment import Assignment, Hosted
 from dure.worker.plain_control import Task
 
@@ -167,7 +167,7 @@ def _hosted(spec: ExecutorSpec) -> Hosted:
 
 def _pickled(value: Any, path: str) -> bytes:
     try:
-        return bytes(cloudpickle.dumps(value))
+        return dumps(value)
     except Exception as error:
         raise SpecError(f"{path}: cannot be handed to another process: {type(error).__name__}: {error}") from error
 
