@@ -37,6 +37,7 @@ _SHORT_CALL_S = 0.002
 _SLOTS_SHORT = 8
 _LONG_CALL_S = 0.01
 _LEAD = 0.15  # of a call: so much before its expected end the next is sent
+_SOON_S = 0.0005  # what is early by less is not: timers are no finer
 _PACE_WEIGHT = 1 / 8
 _MOST_SLOWNESS = 16.0  # a single call that hung for a while says little of the next
 _ORDERS = {Order.CANCEL: Kind.CANCEL, Order.HOLD: Kind.HOLD, Order.GO_ON: Kind.GO_ON}
@@ -114,7 +115,8 @@ class Replica:
         if self._call_s < _LONG_CALL_S or self.is_idle(job):
             return 0.0
         left_s = self.work_s() * self.slowness - (now - self._paced_at)
-        return max(left_s - max(left_s, self._call_s) * _LEAD, 0.0)
+        early_s = left_s - max(left_s, self._call_s) * _LEAD
+        return early_s if early_s > _SOON_S else 0.0
 
     def silent_s(self) -> float | None:
         """Return for how long at least it has been at its oldest call; None if it has nothing to do.
