@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from dure import Client, Document, DocumentArray, Executor, Flow, batching, nd, requests
-from dure.backends import supervisor
+from dure.backends import inquiry
 from dure.device.context import Context, cpu, gpu
 from dure.device.simulated import SimulatedDevice, simulated_gpus
 from dure.errors import BackendError, DeviceLost, DeviceNotFound, DeviceOutOfMemory, ExecutorError, WorkerCrashed
@@ -191,7 +191,7 @@ def test_a_replica_that_cannot_answer_is_named(monkeypatch: pytest.MonkeyPatch) 
         def work(self, docs: DocumentArray, **kwargs: Any) -> None:
             sum(range(4 * 10**7))  # one call of C that lets no other thread run
 
-    monkeypatch.setattr(supervisor, "_ANSWER_S", 0.3)
+    monkeypatch.setattr(inquiry, "_ANSWER_S", 0.3)
     with Flow().add(uses=Deaf, name="deaf", timeout_ready_s=20) as flow:
         caller = threading.Thread(target=flow.post, args=("/", ["x"]))
         caller.start()
@@ -199,7 +199,7 @@ def test_a_replica_that_cannot_answer_is_named(monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(BackendError, match=r"deaf: no figures within 0\.3 s"):
             flow.metrics()
         caller.join()
-        monkeypatch.setattr(supervisor, "_ANSWER_S", 10.0)
+        monkeypatch.setattr(inquiry, "_ANSWER_S", 10.0)
         assert flow.metrics()["deaf"].num_requests == 1
     with pytest.raises(BackendError, match="does not run"):
         flow.metrics()

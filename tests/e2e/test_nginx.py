@@ -1,4 +1,4 @@
-"""nginx before two Flows, with the configurations of `examples/balancing`: what layer 4 and layer 7 balance."""
+"""nginx before two Flows, with the configurations of `docs/nginx`: what layer 4 and layer 7 balance."""
 
 import http.client
 import json
@@ -18,7 +18,7 @@ from dure import Client, Flow
 from tests.e2e.probe import Probe
 from tests.e2e.test_balancing import ENVELOPE, asked, free_ports, over_grpc, over_http, pid_of, unary
 
-FOLDER = Path(__file__).parents[2] / "examples/balancing"
+FOLDER = Path(__file__).parents[2] / "docs/nginx"
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 STREAM = Path("/usr/lib/nginx/modules/ngx_stream_module.so")
 
