@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from dure import Client, Document, DocumentArray, Executor, Flow, batching, nd, requests
-from dure.backends import inquiry
+from dure.backends import inquiry, supervisor
 from dure.device.context import Context, cpu, gpu
 from dure.device.simulated import SimulatedDevice, simulated_gpus
 from dure.errors import BackendError, DeviceLost, DeviceNotFound, DeviceOutOfMemory, ExecutorError, WorkerCrashed
