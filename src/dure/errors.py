@@ -335,11 +335,11 @@ class MissingDependency(DureError, ImportError):
     code = "missing_dependency"
 
 
-def _tree(base: type[DureError]) -> dict[str, type[DureError]]:
-    found = {base.code: base}
-    for child in base.__subclasses__():
-        found.update(_tree(child))
-    return found
+# Only the classes of this file: one of another file (an app of the gateway that failed, say) goes by the code of the
+# class it stands under, and must not arrive in its place.
+_KINDS: dict[str, type[DureError]] = {
+    kind.code: kind for kind in list(vars().values()) if isinstance(kind, type) and issubclass(kind, DureError)
+}
 
 
 def to_wire(error: BaseException) -> dict[str, Any]:
@@ -356,7 +356,7 @@ def to_wire(error: BaseException) -> dict[str, Any]:
 def from_wire(fields: dict[str, Any]) -> DureError:
     """Rebuild the error that `to_wire` took apart; an unknown code (of a newer version) gives the base class."""
     rest = dict(fields)
-    kind = _tree(DureError).get(rest.pop("code", ""), DureError)
+    kind = _KINDS.get(rest.pop("code", ""), DureError)
     error = kind(str(rest.pop("message", "")))
     for name, value in rest.items():
         setattr(error, name, value)

@@ -43,6 +43,14 @@ def test_error_survives_the_wire(kind: type[DureError]) -> None:
     assert str(told) == str(error)
 
 
+def test_a_class_of_another_file_does_not_arrive_in_place_of_the_one_it_stands_under() -> None:
+    class Special(errors.StartFailed):
+        """Has no code of its own, as an error of the gateway's apps has none."""
+
+    for told in over_the_wire(Special("it did not start")), over_the_wire(errors.StartFailed("it did not start")):
+        assert type(told) is errors.StartFailed
+
+
 def test_executor_error_keeps_what_the_user_code_raised() -> None:
     fields = ("executor", "endpoint", "original_type", "original_message", "remote_traceback")
     error = ExecutorError("encoder /encode failed", **{name: f"the {name}" for name in fields})
