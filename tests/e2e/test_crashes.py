@@ -275,6 +275,16 @@ def test_who_does_not_answer_gets_nothing_while_another_does(tmp_path: Path) -> 
             worker.resume()
 
 
+def test_a_worker_that_is_stuck_is_replaced(tmp_path: Path) -> None:
+    with Flow(protocol="http").add(uses=Fragile, name="frail", uses_with={"folder": str(tmp_path)}) as flow:
+        stuck = flow.pids()["frail"]
+        psutil.Process(stuck).suspend()
+        until(lambda: not ready(flow), 2.0)
+        until(lambda: ready(flow), 6.0)
+        assert flow.post("/work", "x").texts == ["x"]
+        assert flow.pids()["frail"] != stuck
+
+
 def test_a_long_method_is_not_silence(tmp_path: Path) -> None:
     with Flow(protocol="http").add(uses=Busy, name="busy") as flow:
         answer = threading.Thread(target=flow.post, args=("/count", "x"))

@@ -9,10 +9,12 @@ import re
 import shutil
 import socket
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from dure.backends.image import PORT, ContainerSettings, is_root, user_of
+from dure.backends.pull import pull, registry_of
 from dure.backends.volumes import model_caches
 from dure.deps import require
 from dure.device.probe import inventory
@@ -32,7 +34,7 @@ _TMPFS = {"/tmp": "rw,nosuid,nodev,mode=1777"}
 
 
 def check_containers(kinds: Iterable[ContainerSettings]) -> None:
-    """Look whether all of these containers can be made, before anything is started; the engine is asked for none.
+    """Look whether all of these containers can be made, before anything is started; pull the images that are missing.
 
     Raises:
         MissingDependency: The Docker SDK is not installed.
@@ -75,14 +77,14 @@ class Engine:
     # -- before anything is started -------------------------------------------------------------------------------
 
     def check(self, settings: ContainerSettings) -> None:
-        """Look whether a container can be made.
+        """Look whether a container can be made; pull its image if its name says from where.
 
         Raises:
             SpecError: A host path that is not there.
-            BackendError: No such image, one for another kind of processor, no NVIDIA runtime.
+            BackendError: No image to be had, one for another kind of processor, no NVIDIA runtime.
             DeviceNotFound: More GPUs than there are.
         """
-        image = self._image(settings)
+        image = self._image(settings, fetch=True)
         ours = _ARCHITECTURES.get(self._info()["Architecture"], self._info()["Architecture"])
         theirs = image.attrs.get("Architecture") or ours
         if theirs != ours:
@@ -95,20 +97,23 @@ class Engine:
         if settings.gpus is not None and settings.gpus.driver in ("", "nvidia"):
             self._check_gpus(settings)
 
-    def _image(self, settings: ContainerSettings) -> Any:
+    def _image(self, settings: ContainerSettings, *, fetch: bool = False) -> Any:
         name = settings.image
         try:
             return self._client.images.get(name)
         except self._docker.errors.ImageNotFound as error:
+            if fetch and registry_of(name):
+                pull(self._docker, self._client.api, name, settings.path)
+                return self._client.images.get(name)
             raise BackendError(
-                f"{settings.path}.uses: there is no image {name!r} on this machine. Pull it: docker pull {name}"
-                f" · or build it, in its bundle's folder: docker build -t {name} ."
+                f"{settings.path}.uses: there is no image {name!r} on this machine. Build it, in its bundle's folder:"
+                f" docker build -t {name} . · or say from which registry it comes, e.g. docker://docker.io/{name}"
             ) from error
         except self._docker.errors.APIError as error:
             raise SpecError(f"{settings.path}.uses: {name!r} is no image's name: {_explanation(error)}") from error
 
     def _check_gpus(self, settings: ContainerSettings) -> None:
-        here = self._client.api.base_url.startswith("http+docker")
+        here = self._is_here
         hook = here and shutil.which("nvidia-container-runtime-hook") is not None
         if "nvidia" not in self._info().get("Runtimes", {}) and not hook:
             raise BackendError(f"{settings.path}.gpus: the Docker Engine has no NVIDIA runtime: {_TOOLKIT}")
@@ -148,7 +153,7 @@ class Engine:
             raise BackendError(f"{settings.path}: no container could be made: {_explanation(error)}") from error
 
     def start(self, container: Any, settings: ContainerSettings) -> tuple[str, int] | None:
-        """Start it; return where on this machine its port is published, or None if it ended at once.
+        """Start it; return where its port is reached, or None if it ended at once.
 
         Raises:
             BackendError: The engine cannot start it.
@@ -161,6 +166,9 @@ class Engine:
             container.reload()
         except self._docker.errors.NotFound:
             return None  # it is removed already
+        direct = self._direct(container)
+        if direct:
+            return direct, PORT
         published = container.ports.get(f"{PORT}/tcp") or []
         if published:
             return published[0]["HostIp"], int(published[0]["HostPort"])
@@ -169,6 +177,28 @@ class Engine:
         raise BackendError(
             f"{settings.path}.network: the engine publishes no port of {settings.network!r}; take another"
         )
+
+    def _direct(self, container: Any) -> str:
+        """Return the container's own address, if this machine reaches it: a published port has a proxy before it.
+
+        Where the engine's network is not this machine's (a virtual machine, an engine without root), somebody else may
+        have that address; there the container's process is not among this machine's, or the engine says so.
+        """
+        state = container.attrs.get("State", {})
+        if not self._is_here or any("rootless" in option for option in self._info().get("SecurityOptions") or ()):
+            return ""
+        try:
+            if container.id not in Path(f"/proc/{state.get('Pid', 0)}/cgroup").read_text(encoding="ascii"):
+                return ""
+        except OSError:
+            return ""
+        networks = container.attrs["NetworkSettings"]["Networks"].values()
+        return next((network["IPAddress"] for network in networks if network.get("IPAddress")), "")
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether the engine is reached by a socket of this machine."""
+        return str(self._client.api.base_url).startswith("http+docker")
 
     def outputs(self, container: Any) -> Iterable[tuple[bytes | None, bytes | None]]:
         """Attach to a container; return pieces of what it writes, as (stdout, stderr), until it ends."""

@@ -53,7 +53,7 @@ class Supervisor:
         self._counts = counts
         self._timeout_ready_s = timeout_ready_s
         self._gateway: Child | None = None
-        self._pulse = Pulse(self._tell_pulse)
+        self._pulse = Pulse(self._tell_pulse, self._end_stuck)
         self._watcher = Watcher(self._next_moment, self._on_turn, self._on_error)
         self._changed = threading.Condition()
         self._swapping = threading.Lock()
@@ -241,6 +241,11 @@ class Supervisor:
                 text = "the worker of %s has not answered a call for %g s (max_call_s) and is ended"
                 get_logger("flow").error(text, slot.label, after_s)
                 slot.child.kill()
+
+    def _end_stuck(self, slot: Slot) -> None:
+        get_logger("flow").error("the worker of %s neither answers nor works, and is ended", slot.label)
+        if slot.child is not None:
+            slot.child.kill()
 
     def _fail_at(self, address: str, error: DureError) -> None:
         for slot in self._at(address):

@@ -14,10 +14,11 @@ from tests.unit.backends.test_slot import Clock, slot
 
 
 class Child:
-    """As much of a process as is looked at: its pipe."""
+    """As much of a process as is looked at: its pipe, and its number. This one works as little as can be."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, pid: int = 0) -> None:
         self.control = control
+        self.pid = pid
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_who_does_not_answer_is_silent_within_two_seconds_until_it_is_heard(
 ) -> None:
     one, worker = place
     told: list[bool] = []
-    pulse = Pulse(lambda slot: told.append(slot.silent))
+    pulse = Pulse(lambda slot: told.append(slot.silent), lambda slot: pytest.fail("nobody knows whether it works"))
     began = clock.now
     pulse.look([one])
     assert worker.receive() == ALIVE
@@ -61,7 +62,7 @@ def test_who_does_not_answer_is_silent_within_two_seconds_until_it_is_heard(
 
 def test_who_answers_is_asked_again(clock: Clock, place: tuple[Slot, Control]) -> None:
     one, worker = place
-    pulse = Pulse(lambda slot: pytest.fail("nobody is silent"))
+    pulse = Pulse(*[lambda slot: pytest.fail("nobody is silent")] * 2)
     for _ in range(5):
         pulse.look([one])
         assert worker.receive() == ALIVE
@@ -75,7 +76,38 @@ def test_who_answers_is_asked_again(clock: Clock, place: tuple[Slot, Control]) -
 def test_nobody_is_asked_who_is_not_ready(clock: Clock, place: tuple[Slot, Control]) -> None:
     one, _ = place
     one.ready = False
-    pulse = Pulse(lambda slot: pytest.fail("nobody is silent"))
+    pulse = Pulse(*[lambda slot: pytest.fail("nobody is silent")] * 2)
     assert pulse.next_moment([one]) is None
     pulse.look([one])
     assert one.pulse_asked_at == 0.0
+
+
+def test_who_neither_answers_nor_works_is_ended_within_five_seconds(
+    clock: Clock, place: tuple[Slot, Control], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = place
+    spent = 1.0
+    monkeypatch.setattr(pulse_module, "processor_time_s", lambda pid: spent)
+    ended: list[float] = []
+    pulse = Pulse(lambda slot: None, lambda slot: ended.append(clock.now))
+
+    def for_a_while(seconds: float, work_s: float) -> None:
+        nonlocal spent
+        until = clock.now + seconds
+        while clock.now < until:
+            pulse.look([one])
+            moment = pulse.next_moment([one])
+            assert moment is not None
+            assert moment > clock.now - 0.01, "it would look without a pause"
+            clock.now = max(moment, clock.now) + 0.001
+            spent += work_s
+
+    for_a_while(20, 0.01)
+    assert one.silent
+    assert not ended, "it works"
+    began = clock.now
+    for_a_while(5, 0)
+    assert len(ended) == 1
+    assert ended[0] - began < 5
+    for_a_while(5, 0)
+    assert len(ended) > 1, "it did not end at once"
