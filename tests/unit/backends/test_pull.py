@@ -1,4 +1,4 @@
-"""Which images are fetched, and what is said of one that cannot be had. Fetching itself: tests/e2e/test_containers.py."""
+"""Which images are fetched; that they are, and what is said of one that is not, tests/e2e/test_containers.py holds."""
 
 import pytest
 
