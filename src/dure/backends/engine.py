@@ -10,7 +10,7 @@ import shutil
 import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from dure.backends.image import PORT, ContainerSettings, is_root, user_of
@@ -25,7 +25,7 @@ LABEL = "dure.executor"
 """Of every container that dure made: the name of the Executor in it."""
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-_TOOLKIT = (
+TOOLKIT = (
     "install the NVIDIA Container Toolkit"
     " (https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html), then:"
     " sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker"
@@ -45,6 +45,15 @@ def check_containers(kinds: Iterable[ContainerSettings]) -> None:
         with contextlib.closing(Engine()) as engine:
             for settings in kinds:
                 engine.check(settings)
+
+
+class About(NamedTuple):
+    """What an engine tells of itself: name and version, whose images it runs, where it keeps them, GPUs for them."""
+
+    name: str
+    architecture: str
+    folder: str
+    nvidia: bool
 
 
 class Engine:
@@ -73,6 +82,12 @@ class Engine:
     def close(self) -> None:
         """Let go of the connection."""
         self._client.close()
+
+    def describe(self) -> About:
+        """Return what the engine tells of itself."""
+        info = self._info()
+        name = f"{self._client.version()['Components'][0]['Name']} {info['ServerVersion']}"
+        return About(name, info["Architecture"], info["DockerRootDir"], self._has_nvidia(info))
 
     # -- before anything is started -------------------------------------------------------------------------------
 
@@ -114,9 +129,8 @@ class Engine:
 
     def _check_gpus(self, settings: ContainerSettings) -> None:
         here = self._is_here
-        hook = here and shutil.which("nvidia-container-runtime-hook") is not None
-        if "nvidia" not in self._info().get("Runtimes", {}) and not hook:
-            raise BackendError(f"{settings.path}.gpus: the Docker Engine has no NVIDIA runtime: {_TOOLKIT}")
+        if not self._has_nvidia(self._info()):
+            raise BackendError(f"{settings.path}.gpus: the Docker Engine has no NVIDIA runtime: {TOOLKIT}")
         found = inventory()
         if here and not found.gpus and not os.path.exists("/dev/nvidiactl"):
             raise DeviceNotFound(f"{settings.path}.gpus: there is no GPU on this machine: {found.missing}")
@@ -125,6 +139,10 @@ class Engine:
             numbers = [int(one) for one in wanted.ids if one.isdecimal()]
             if max([wanted.count - 1, *numbers]) >= len(found.gpus):
                 raise DeviceNotFound(f"{settings.path}.gpus: {wanted} is asked for, and there are {len(found.gpus)}")
+
+    def _has_nvidia(self, info: dict[str, Any]) -> bool:
+        hook = self._is_here and shutil.which("nvidia-container-runtime-hook") is not None
+        return hook or "nvidia" in info.get("Runtimes", {})
 
     def _info(self) -> dict[str, Any]:
         info: dict[str, Any] = self._client.info()
@@ -291,7 +309,7 @@ def _explanation(error: Any) -> str:
 
 def _hint(text: str) -> str:
     if "could not select device driver" in text:
-        return f"gets no GPU ({text}): {_TOOLKIT}"
+        return f"gets no GPU ({text}): {TOOLKIT}"
     if "executable file not found" in text or "no such file or directory" in text:
         return f"holds no Python ({text}): it is not an image of dure; `dure hub new --dockerfile` makes one"
     return f"could not be started: {text}"

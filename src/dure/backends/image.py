@@ -10,6 +10,7 @@ from msgspec import Struct
 from dure.backends.gpus import Gpus
 from dure.backends.volumes import Volume
 from dure.errors import SpecError
+from dure.hub.reference import is_reference, parse_reference
 
 PORT = 8080
 """Where a worker listens inside its container."""
@@ -55,7 +56,14 @@ class ContainerSettings(Struct, frozen=True, kw_only=True):
 
 
 def image_name(uses: Any) -> str | None:
-    """Return the image that `uses` names, `docker://image`; None where it names something else."""
+    """Return the image that `uses` names, `docker://image` or `hub+docker://Name/tag`; None if it names none.
+
+    Raises:
+        SpecError: A reference to a hub that cannot be read.
+    """
+    if is_reference(uses):
+        reference = parse_reference(uses)
+        return reference.image_name() if reference.is_image else None
     if not isinstance(uses, str) or not uses.startswith("docker://"):
         return None
     return uses.removeprefix("docker://")

@@ -31,14 +31,15 @@ class ChildProcess(Child):
         module: What `python -m` runs.
         assignment: The first message on its private pipe.
         env: Environment variables over those of this process.
+        python: The interpreter; this process's own if not given.
     """
 
-    def __init__(self, module: str, assignment: Any, env: dict[str, str]) -> None:
+    def __init__(self, module: str, assignment: Any, env: dict[str, str], python: str = sys.executable) -> None:
         control, theirs = Control.pair()
         self._group_ended = False
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", module],
+                [python, "-P", "-m", module],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

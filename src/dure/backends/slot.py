@@ -3,6 +3,7 @@
 State only; who starts and stops processes is the supervisor.
 """
 
+import sys
 import time
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -30,6 +31,7 @@ class Worker(NamedTuple):
     assignment: Assignment
     env: dict[str, str]
     container: tuple[ContainerSettings, Task] | None = None
+    python: str = sys.executable
 
 
 class Slot:
@@ -39,6 +41,7 @@ class Slot:
         assignment: What its worker is told; `address` is given when a process is started.
         env: Environment variables of the process.
         container: What its container is made of and what is told there, if it has one.
+        python: What runs it, if it has no container.
 
     Attributes:
         child: The process in it, if there is one.
@@ -58,11 +61,16 @@ class Slot:
     """
 
     def __init__(
-        self, assignment: Assignment, env: dict[str, str], container: tuple[ContainerSettings, Task] | None = None
+        self,
+        assignment: Assignment,
+        env: dict[str, str],
+        container: tuple[ContainerSettings, Task] | None = None,
+        python: str = sys.executable,
     ) -> None:
         self.assignment = assignment
         self.env = env
         self.container = container
+        self.python = python
         self.child: Child | None = None
         self.ready = False
         self.attached = False
@@ -100,7 +108,7 @@ class Slot:
         self.restart_at, self.ready, self.attached, self.wanted = None, False, False, True
         self.failure, self.pulse_asked_at, self.silent = None, 0.0, False
         if self.container is None:
-            self.child = ChildProcess("dure.worker", self.assignment, self.env)
+            self.child = ChildProcess("dure.worker", self.assignment, self.env, self.python)
         else:
             self.child = Container(*self.container, self.env, address)
         return self.child

@@ -16,6 +16,7 @@ _COMMANDS = {
     "bench": ("dure.cli.bench", "Measure devices, encoders and services."),
     "client": ("dure.cli.client", "Send Documents to a Flow."),
     "devices": ("dure.cli.devices", "List the devices of this machine."),
+    "doctor": ("dure.cli.doctor", "See what this machine has of what dure can use."),
     "executor": ("dure.cli.executor", "Serve one Executor."),
     "flow": ("dure.cli.flow", "Serve a Flow."),
     "hub": ("dure.cli.hub", "Make Executor bundles."),

@@ -23,7 +23,8 @@ from dure.errors import BackendError, SpecError
 from dure.executor.base import Executor
 from dure.flow.plan import Plan, make_plan
 from dure.flow.relay import Relay, behind
-from dure.flow.unit import search_path, units_of
+from dure.flow.source import fetched, search_path
+from dure.flow.unit import units_of
 from dure.flow.yaml_io import assemble, flow_of, normalised, yaml_of
 from dure.gateway.assignment import Assignment as GatewayAssignment
 from dure.log import get_logger
@@ -155,7 +156,7 @@ class Flow:
             raise BackendError("this Flow runs already")
         spec = self._spec
         spec.gateway.check_exposure()
-        units = units_of(spec.executors)
+        units = units_of([fetched(executor) for executor in spec.executors])
         plan = self.plan()
         workers = [worker for unit in units for worker in unit.workers(spec, plan)]
         check_containers(worker.container[0] for worker in workers if worker.container is not None)
@@ -193,7 +194,8 @@ class Flow:
         changed = self._swapped(name, settings)
         executors = [changed if e.name == name else e for e in self._spec.executors]
         spec = msgspec.structs.replace(self._spec, executors=executors)
-        unit = next(u for u in units_of(executors) if changed in u.members)
+        ready = [fetched(e) if e is changed else e for e in executors]
+        unit = next(u for u in units_of(ready) if name in [member.name for member in u.members])
         workers = unit.workers(spec, _plan(spec))
         check_containers(worker.container[0] for worker in workers if worker.container is not None)
         if self._supervisor is not None:

@@ -4,7 +4,6 @@ From settings to what workers and gateway are told. Starts nothing.
 """
 
 import os
-import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +17,7 @@ from dure.errors import SpecError
 from dure.flow.container import container_of, task_of
 from dure.flow.graph import order
 from dure.flow.plan import THREAD_VARIABLES, Placement, Plan, most_replicas
+from dure.flow.source import check_source, source_of
 from dure.gateway.assignment import Node
 from dure.spec import GATEWAY, ExecutorSpec, FlowSpec
 from dure.transport.by_value import dumps
@@ -65,9 +65,15 @@ class Unit(NamedTuple):
         Raises:
             SpecError: A setting that cannot be handed to another process.
         """
+        source = source_of(self.spec)
         places = [place for place in plan.placements if place.executor == self.spec.name]
         return [
-            Worker(self._assignment(place), _environment(flow, self.spec, place), self._container(place))
+            Worker(
+                self._assignment(place, source.sys_path),
+                {**source.env, **_environment(flow, self.spec, place)},
+                self._container(place),
+                source.python,
+            )
             for place in places
         ]
 
@@ -75,9 +81,9 @@ class Unit(NamedTuple):
         settings = container_of(self.spec)
         return None if settings is None else (settings, task_of(self.spec, place))
 
-    def _assignment(self, place: Placement) -> Assignment:
+    def _assignment(self, place: Placement, sys_path: list[str]) -> Assignment:
         return Assignment(
-            sys_path=search_path(),
+            sys_path=sys_path,
             name=self.spec.name,
             replica=place.replica,
             replicas=most_replicas(self.spec),
@@ -88,11 +94,6 @@ class Unit(NamedTuple):
             cache_size=self.spec.cache_size,
             address="",
         )
-
-
-def search_path() -> list[str]:
-    """Return where this process finds modules, for a process that starts elsewhere."""
-    return [path or os.getcwd() for path in sys.path]
 
 
 def units_of(executors: Sequence[ExecutorSpec]) -> list[Unit]:
@@ -112,6 +113,7 @@ def units_of(executors: Sequence[ExecutorSpec]) -> list[Unit]:
         members = [specs[name] for name in names]
         for member in members:
             container_of(member)
+            check_source(member)
         _check_group(unit, members, needs, specs)
         sources = [s if s == GATEWAY else _exit_of(hosted[unit_of[s]], s, unit_of[s]) for s in needs[names[0]]]
         units.append(Unit(_process_of(unit, members), members, sources))
@@ -157,7 +159,7 @@ def _process_of(unit: str, members: list[ExecutorSpec]) -> ExecutorSpec:
 def _hosted(spec: ExecutorSpec) -> Hosted:
     return Hosted(
         name=spec.name,
-        uses=_pickled(spec.uses, f"{spec.name}.uses"),
+        uses=_pickled(source_of(spec).uses, f"{spec.name}.uses"),
         uses_with=_pickled(spec.uses_with, f"{spec.name}.uses_with"),
         uses_requests=spec.uses_requests,
         py_modules=[str(Path(path).resolve()) for path in spec.py_modules],

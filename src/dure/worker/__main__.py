@@ -55,7 +55,8 @@ def main() -> None:
             lambda question: ALIVE if question == ALIVE else {"metrics": question, "figures": counters.read()}
         )
         try:
-            sys.path[:] = assignment.sys_path
+            if assignment.sys_path:
+                sys.path[:] = assignment.sys_path
             executor = _construct(assignment)
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is told to the parent
             with contextlib.suppress(OSError):

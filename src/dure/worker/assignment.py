@@ -27,7 +27,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is told to do.
 
     It hosts one Executor, or several that take their documents from each other. `device` is what constructors are told,
-    `context` is the same place as the starting process counts its devices.
+    `context` is the same place as the starting process counts its devices. Without a `sys_path` it finds modules where
+    its own Python says.
     """
 
     sys_path: list[str]
