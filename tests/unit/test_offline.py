@@ -6,7 +6,7 @@ from dure.errors import SpecError
 from dure.offline import VARIABLE, is_offline
 
 
-@pytest.mark.parametrize(("value", "offline"), [("", False), ("0", False), ("1", True)])
+@pytest.mark.parametrize(("value", "offline"), [("", False), ("0", False), ("1", True), ("true", True), ("No", False)])
 def test_it_says_what_it_is(monkeypatch: pytest.MonkeyPatch, value: str, offline: bool) -> None:
     monkeypatch.setenv(VARIABLE, value)
     assert is_offline() is offline
@@ -15,6 +15,6 @@ def test_it_says_what_it_is(monkeypatch: pytest.MonkeyPatch, value: str, offline
 
 
 def test_anything_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "yes")
-    with pytest.raises(SpecError, match="'yes' is neither 1"):
+    monkeypatch.setenv(VARIABLE, "please")
+    with pytest.raises(SpecError, match="'please' is neither 1"):
         is_offline()

@@ -86,7 +86,8 @@ def _driver() -> Iterator[Finding]:
         yield Finding(str(device.context), "good", f"{device.name}{memory}, driver {device.driver}")
     if found.missing:
         hidden = VISIBLE_VARIABLE in found.missing
-        fix = f"unset {VISIBLE_VARIABLE}, or name the GPUs that are to be seen" if hidden else _driver_fix(found.missing)
+        unhide = f"unset {VISIBLE_VARIABLE}, or name the GPUs that are to be seen"
+        fix = unhide if hidden else _driver_fix(found.missing)
         yield Finding("GPU", "note", f"none is seen: {found.missing}", fix)
 
 
@@ -170,8 +171,10 @@ def _registry() -> Iterator[Finding]:
 
 
 def _disk() -> Iterator[Finding]:
+    from dure.hub.store import cache_folder
+
     yield _free("disk of temporary files", Path(tempfile.gettempdir()))
-    yield _free("disk of the cache", _existing(_cache()))
+    yield _free("disk of the cache", _existing(cache_folder()))
 
 
 def _free(what: str, folder: Path) -> Finding:
@@ -183,9 +186,11 @@ def _free(what: str, folder: Path) -> Finding:
 
 
 def _offline() -> Iterator[Finding]:
-    models = sorted(path.name for path in _models().glob("models--*"))
+    from dure.nlp.snapshot import models_folder
+
+    models = sorted(path.name for path in models_folder().glob("models--*"))
     names = ", ".join(name.removeprefix("models--").replace("--", "/") for name in models)
-    yield Finding("models here", "good" if models else "note", names or f"none in {_models()}")
+    yield Finding("models here", "good" if models else "note", names or f"none in {models_folder()}")
     bundles = _bundles()
     yield Finding("bundles here", "good" if bundles else "note", ", ".join(bundles) or "none")
     if is_offline() and os.environ.get("HF_HUB_OFFLINE") != "1":
@@ -193,6 +198,15 @@ def _offline() -> Iterator[Finding]:
         yield Finding("offline", "bad", f"{OFFLINE} is set, and HF_HUB_OFFLINE is not", fix)
     else:
         yield Finding("offline", "good", "nothing is fetched" if is_offline() else f"{OFFLINE}=1 would fetch nothing")
+
+
+def _bundles() -> list[str]:
+    """List the bundles in the cache by the tags that they have there."""
+    from dure.hub.store import Store
+
+    refs = Store().root / "refs"
+    tags = sorted(path.relative_to(refs) for path in refs.glob("**/@*"))
+    return [f"{path.parent.parent.as_posix()}:{path.name[1:]}" for path in tags]
 
 
 def _existing(folder: Path) -> Path:

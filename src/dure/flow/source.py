@@ -3,6 +3,7 @@
 Checking what was written asks nobody; fetching happens when the Flow starts.
 """
 
+import dataclasses
 import os
 import sys
 from typing import Any, NamedTuple
@@ -11,8 +12,8 @@ import msgspec
 
 from dure.errors import SpecError
 from dure.hub.environment import make_environment
-from dure.hub.fetching import environments, fetch
 from dure.hub.reference import is_reference, parse_reference
+from dure.hub.retrieval import fetch, key_of_environment, verified_digest
 from dure.spec import ExecutorSpec
 
 _ISOLATED = {"PYTHONPATH": "", "PYTHONHOME": "", "VIRTUAL_ENV": ""}
@@ -27,7 +28,7 @@ class Bundle(msgspec.Struct, frozen=True):
 
 
 class Source(NamedTuple):
-    """What a worker loads, which Python runs it, where it finds modules (nothing: where that Python says), variables."""
+    """What a worker loads, which Python runs it, where that finds modules (empty: where it says itself), variables."""
 
     uses: Any
     python: str
@@ -52,16 +53,25 @@ def check_source(spec: ExecutorSpec) -> None:
 
 
 def fetched(spec: ExecutorSpec) -> ExecutorSpec:
-    """Return the settings with a bundle in place of a reference to one, fetched and with its environment made.
+    """Return the settings with what a reference means in its place.
+
+    That is a bundle that was fetched, with its environment made. An image's reference stays, for the engine to pull;
+    where a key is to have signed it (DURE_HUB_KEY), with the digest that was signed.
 
     Raises:
-        HubError: It cannot be had, or what it requires cannot be installed.
+        HubError: It cannot be had, is not signed, or what it requires cannot be installed.
     """
-    if not is_reference(spec.uses) or parse_reference(spec.uses).is_image:
+    if not is_reference(spec.uses):
         return spec
-    folder = fetch(parse_reference(spec.uses))
-    bundle = Bundle(str(folder), str(make_environment(folder, environments())))
-    return msgspec.structs.replace(spec, uses=bundle)
+    reference = parse_reference(spec.uses)
+    if not reference.is_image:
+        folder = fetch(reference)
+        bundle = Bundle(str(folder), str(make_environment(folder, str(reference))))
+        return msgspec.structs.replace(spec, uses=bundle)
+    if key_of_environment() is None:
+        return spec
+    pinned = dataclasses.replace(reference, digest=verified_digest(reference))
+    return msgspec.structs.replace(spec, uses=str(pinned))
 
 
 def source_of(spec: ExecutorSpec) -> Source:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dure.errors import HubError
+from dure.hub.store import cache_folder
 from dure.log import LIFECYCLE, get_logger
 from dure.offline import is_offline
 
@@ -27,12 +28,14 @@ _READY = "ready"
 _LAST_LINES = 8
 
 
-def make_environment(bundle: Path, root: Path) -> Path:
+def make_environment(bundle: Path, name: str) -> Path:
     """Return the Python of a bundle's environment; make it first if there is none for these requirements.
+
+    Environments are kept in the cache, beside the bundles.
 
     Args:
         bundle: The bundle's folder; its `requirements.txt`, if it has one, is installed.
-        root: Where environments are kept.
+        name: Whose it is, for messages.
 
     Raises:
         HubError: pip cannot install what is required; with its last lines.
@@ -41,6 +44,7 @@ def make_environment(bundle: Path, root: Path) -> Path:
     requirements = bundle / _REQUIREMENTS
     wanted = requirements.read_bytes() if requirements.is_file() else b""
     parts = [sys.version.encode(), sys.base_prefix.encode(), " ".join(ours).encode(), wanted]
+    root = cache_folder() / "environments"
     folder = root / hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:32]
     python = folder / "bin" / "python"
     root.mkdir(parents=True, exist_ok=True)
@@ -48,16 +52,16 @@ def make_environment(bundle: Path, root: Path) -> Path:
         if (folder / _READY).exists():
             return python
         begin = time.monotonic()
-        get_logger("hub").log(LIFECYCLE, "making the environment of %s: %s", bundle.name, folder)
+        get_logger("hub").log(LIFECYCLE, "making the environment of %s: %s", name, folder)
         shutil.rmtree(folder, ignore_errors=True)  # of one that was stopped halfway
         try:
             venv.EnvBuilder(with_pip=True, symlinks=True).create(folder)
-            _install(python, [*ours, *(["-r", _REQUIREMENTS] if wanted else [])], bundle)
+            _install(python, [*ours, *(["-r", _REQUIREMENTS] if wanted else [])], bundle, name)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         (folder / _READY).touch()
-        get_logger("hub").log(LIFECYCLE, "made the environment of %s in %.0f s", bundle.name, time.monotonic() - begin)
+        get_logger("hub").log(LIFECYCLE, "made the environment of %s in %.0f s", name, time.monotonic() - begin)
         return python
 
 
@@ -71,7 +75,7 @@ def _ours() -> list[str]:
     return [f"dure @ {url}"] if url else [f"dure=={importlib.metadata.version('dure')}"]
 
 
-def _install(python: Path, wanted: list[str], bundle: Path) -> None:
+def _install(python: Path, wanted: list[str], bundle: Path, name: str) -> None:
     command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted]
     if is_offline():
         command.append("--no-index")
@@ -80,7 +84,7 @@ def _install(python: Path, wanted: list[str], bundle: Path) -> None:
     if done.returncode:
         last = "\n".join(f"  {line}" for line in done.stderr.strip().splitlines()[-_LAST_LINES:])
         offline = " (DURE_OFFLINE: no index is asked)" if is_offline() else ""
-        raise HubError(f"{bundle.name}: what it requires could not be installed{offline}; pip said:\n{last}")
+        raise HubError(f"{name}: what it requires could not be installed{offline}; pip said:\n{last}")
 
 
 @contextlib.contextmanager

@@ -25,8 +25,9 @@ from dure.hub.artifact import (
 from dure.hub.bundle import pack_bundle
 from dure.hub.reference import Reference
 from dure.hub.registry import Registry
-from dure.hub.retrieval import is_offline, read_signatures
+from dure.hub.retrieval import read_signatures
 from dure.hub.signature import Signature, sign, signature_manifest, signature_tag
+from dure.offline import is_offline
 
 _OCI = "org.opencontainers.image"
 KEYWORDS = "dev.dure.keywords"

@@ -24,6 +24,7 @@ from dure.hub.signature import (
     verify,
 )
 from dure.hub.store import Entry, Store
+from dure.offline import is_offline
 
 
 def fetch(reference: Reference | str, *, key: Path | None = None, progress: Progress | None = None) -> Path:
@@ -76,11 +77,6 @@ def retrieve(
             return entry
         with Registry(known.registry) as registry:
             return _download(registry, known, store, work, key, progress)
-
-
-def is_offline() -> bool:
-    """Whether DURE_OFFLINE says that no registry may be asked."""
-    return os.environ.get("DURE_OFFLINE", "").lower() in ("1", "true", "yes", "on")
 
 
 def key_of_environment() -> Path | None:

@@ -181,7 +181,7 @@ def _packaged(name: str) -> _Candidate:
     return _Candidate(f"{origin} {found.version}", folder, sha256=package.sha256)
 
 
-def _hub_cache() -> Path:
+def models_folder() -> Path:
     """Return the folder that huggingface_hub keeps its files in, without importing it."""
     told = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
     if told:
@@ -191,7 +191,7 @@ def _hub_cache() -> Path:
 
 
 def _cached(repository: str) -> Iterator[_Candidate]:
-    folder = _hub_cache() / f"models--{repository.replace('/', '--')}"
+    folder = models_folder() / f"models--{repository.replace('/', '--')}"
     if not folder.is_dir():
         yield _Candidate("Hugging Face cache", note=f"{folder} is not there")
         return

@@ -44,7 +44,7 @@ def only_unit(flow: Flow) -> Unit:
 def environments(flow: Flow) -> list[dict[str, str]]:
     unit = only_unit(flow)
     plan = make_plan(FlowSpec(executors=[unit.spec]), FOUND)
-    return [env for _, env, _ in unit.workers(flow.spec, plan)]
+    return [worker.env for worker in unit.workers(flow.spec, plan)]
 
 
 def test_an_executor_is_a_unit_by_itself() -> None:
