@@ -263,8 +263,8 @@ class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         web = {port for name, port in zip(names, self._given, strict=False) if name != "grpc" and port}
         if len(web) > 1:
             raise ValueError(f"port: http and websocket share one, they cannot have {min(web)} and {max(web)}")
-        if self.ports.get("grpc") in web:
-            raise ValueError(f"port: grpc cannot share {min(web)} with another protocol")
+        if self.shares_port and self.tls_cert is not None:
+            raise ValueError(f"port: with TLS, grpc cannot share {min(web)} with another protocol")
         if self.reuse_port and 0 in self.ports.values():
             raise ValueError("reuse_port: say which port is shared, e.g. port=8080; a free one is nobody else's")
         if (self.tls_cert is None) != (self.tls_key is None):
@@ -298,6 +298,11 @@ class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     @property
     def _given(self) -> list[int]:
         return self.port if isinstance(self.port, list) else [self.port]
+
+    @property
+    def shares_port(self) -> bool:
+        """Whether gRPC and HTTP are to answer on one port, because it was given for both."""
+        return any(port and name != "grpc" and port == self.ports.get("grpc") for name, port in self.ports.items())
 
     @property
     def ports(self) -> dict[str, int]:

@@ -386,7 +386,10 @@ def test_a_flow_that_ends_answers_what_it_has(path: Path) -> None:
         ({"protocol": "htp"}, "htp"),
         ({"protocol": ["http", "http"]}, "protocol names one twice"),
         ({"protocol": ["http", "grpc"], "port": [1, 2, 3]}, "port has 3 numbers for 2 protocols"),
-        ({"protocol": ["http", "grpc"], "port": [8080, 8080]}, "grpc cannot share 8080"),
+        (
+            {"protocol": ["http", "grpc"], "port": [8080, 8080], "tls_cert": "c", "tls_key": "k"},
+            "with TLS, grpc cannot share 8080",
+        ),
         ({"protocol": ["http", "websocket"], "port": [8080, 8081]}, "http and websocket share one"),
         ({"protocol": []}, "protocol"),
     ],

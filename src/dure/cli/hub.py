@@ -11,12 +11,16 @@ from typing import Any
 
 import click
 
+from dure.cli.hub_build import build_image
 from dure.errors import ValidationError
 
 
 @click.group()
 def hub() -> None:
     """Make Executor bundles."""
+
+
+hub.add_command(build_image)
 
 
 @hub.command()
@@ -29,7 +33,8 @@ def hub() -> None:
 @click.option("--description", help="What it does, in one line.")
 @click.option("--keywords", help="Keywords, separated by commas.")
 @click.option("--url", help="Where its source is.")
-@click.option("--dockerfile/--no-dockerfile", default=None, help="Add a Dockerfile.  [default: no]")
+@click.option("--dockerfile/--no-dockerfile", default=None, help="Add Dockerfiles for CPU and GPU.  [default: no]")
+@click.option("--base", help="What the image for GPUs starts from: slim, nvidia, or an image.  [default: slim]")
 def new(**answers: Any) -> None:
     """Make a new Executor bundle: a folder that can be served, tested and put into a container.
 
@@ -86,7 +91,10 @@ def _prompt(question: str, check: Callable[[str], str], default: str | None = ""
 
 def _next_steps(plan: Any, files: list[str]) -> str:
     image = (
-        f"\n  docker build -t {plan.image} .   # then: docker run -p 8080:8080 {plan.image}" if plan.dockerfile else ""
+        f"\n  docker build -t {plan.image} .   # then: docker run -p 8080:8080 {plan.image}\n"
+        "  dure hub build --device gpu  # an image for GPUs, of Dockerfile.gpu; --model puts models in"
+        if plan.dockerfile
+        else ""
     )
     return (
         f"Made {plan.path}: {', '.join(files)}\n\nNext:\n"

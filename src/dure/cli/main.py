@@ -46,10 +46,10 @@ class _Root(click.Group):
         try:
             return super().invoke(ctx)
         except DureError as error:
-            raise click.ClickException(_tell(error)) from error
+            raise click.ClickException(tell(error)) from error
 
 
-def _tell(error: DureError) -> str:
+def tell(error: DureError) -> str:
     """Return the message of an error, and tracebacks only where they were asked for."""
     message = str(error.args[0]) if error.args else type(error).__name__
     # A child that did not start has the traceback of its own exception in its message.

@@ -131,16 +131,21 @@ class _Gateway:
         web: HttpFront | None = None
         for name, port in spec.ports.items():
             if name == "grpc":
-                found[name] = GrpcFront(self._router, guard, public, port)
+                inner = replace(public, host="127.0.0.1", reuse_port=False) if spec.shares_port else public
+                found[name] = GrpcFront(self._router, guard, inner, 0 if spec.shares_port else port)
             else:
                 found[name] = web = web or self._http_front(guard, public, port, self._apps)
         if spec.admin_port is not None:
             own = replace(spec, host="127.0.0.1", protocol=["http"], reuse_port=False, max_connection_age_s=None)
             found["admin"] = self._http_front(guard, own, spec.admin_port, None)
+        if web is not None and spec.shares_port:
+            grpc = found["grpc"]
+            web.grpc_port = lambda: grpc.port
         self._doors = list(dict.fromkeys(found.values()))
         for door in self._doors:
             await door.open()
-        return {name: door.port for name, door in found.items()}
+        public_ports = spec.ports if spec.shares_port else {}
+        return {name: public_ports.get(name, door.port) for name, door in found.items()}
 
     def _http_front(self, guard: Guard, spec: GatewaySpec, port: int, apps: Apps | None) -> "HttpFront":
         from dure.gateway.http_front import HttpFront

@@ -15,6 +15,7 @@ from dure.errors import DecodeError, DureError
 from dure.gateway import rules
 from dure.gateway.grpc_call import abort
 from dure.gateway.guard import Guard
+from dure.gateway.shared_port import clients
 from dure.gateway.visit import VISIT, Arrival, Visit
 
 _BEARER = "bearer "
@@ -114,6 +115,10 @@ def _key_of(metadata: Any) -> bytes | None:
 
 
 def _address_of(peer: str) -> str:
-    """Return the address in `ipv4:127.0.0.1:5000` or `ipv6:%5B::1%5D:5000`."""
+    """Return the address in `ipv4:127.0.0.1:5000` or `ipv6:%5B::1%5D:5000`; on a shared port, that of the client."""
     kind, _, rest = unquote(peer).partition(":")
-    return rest.rpartition(":")[0].strip("[]") if kind in ("ipv4", "ipv6") else peer
+    if kind not in ("ipv4", "ipv6"):
+        return peer
+    host, _, port = rest.rpartition(":")
+    own = clients.get(int(port)) if host == "127.0.0.1" else None
+    return own or host.strip("[]")

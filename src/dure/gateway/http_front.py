@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 
 from dure.deps import require
 from dure.errors import StartFailed
@@ -11,6 +12,7 @@ from dure.gateway.guard import Guard
 from dure.gateway.http_app import HttpApp
 from dure.gateway.http_guard import HttpGuard
 from dure.gateway.router import Router
+from dure.gateway.shared_port import SharedConnection
 from dure.gateway.tls import context_of
 from dure.spec import GatewaySpec
 
@@ -29,7 +31,12 @@ class HttpFront:
         spec: Address and limits.
         port: Port to listen on; 0 takes a free one.
         apps: What stands beside the Flow. None: it is no public door.
+
+    Attributes:
+        grpc_port: Returns where on loopback gRPC's door is, if this port is its as well.
     """
+
+    grpc_port: Callable[[], int] | None = None
 
     def __init__(self, router: Router, guard: Guard, spec: GatewaySpec, port: int, apps: Apps | None) -> None:
         uvicorn = require("uvicorn", "http")
@@ -72,9 +79,14 @@ class HttpFront:
 
         tls = context_of(self._spec)
         config, state, max_age_s = self._config, self._state, self._spec.max_connection_age_s
+        grpc_port = self.grpc_port
+
+        def http() -> asyncio.Protocol:
+            return HttpConnection(config, state, max_age_s)
+
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: HttpConnection(config, state, max_age_s),
+                http if grpc_port is None else lambda: SharedConnection(grpc_port, http),
                 self._spec.host,
                 self.port,
                 backlog=_BACKLOG,

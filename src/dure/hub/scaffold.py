@@ -7,7 +7,6 @@ person wrote reaches YAML only through a YAML writer; code and Dockerfile get on
 import importlib.metadata
 import os
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from string import Template
 from typing import Any
 
 from dure.errors import HubError, ValidationError
+from dure.hub.dockerfile import DEVICES, Dockerfile, check_image, dockerignore
+from dure.hub.dockerfile import check_line as check_line  # of every field that a person wrote
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _TEXTS = {
@@ -24,8 +25,6 @@ _TEXTS = {
     "tests/test_executor.py": "test_executor.py.in",
 }
 _TAKEN = frozenset({"Document", "DocumentArray", "Executor", "Flow", "False", "None", "True"})
-_BREAKS = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Unicode categories that end a line, control a terminal or cannot be written as UTF-8."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +37,8 @@ class Scaffold:
         description: One line for people.
         keywords: One word or phrase each.
         url: Home page of the source, http or https.
-        dockerfile: Whether the bundle gets a Dockerfile.
+        dockerfile: Whether the bundle gets a Dockerfile, and one for GPUs.
+        base: What the image for GPUs is made from: an image's name, `slim` or `nvidia`.
 
     Raises:
         ValidationError: A value cannot be used; the message names the field.
@@ -50,6 +50,7 @@ class Scaffold:
     keywords: tuple[str, ...] = ()
     url: str = ""
     dockerfile: bool = False
+    base: str = "slim"
 
     def __post_init__(self) -> None:
         """Check every field, so that a Scaffold that exists can be written."""
@@ -59,6 +60,7 @@ class Scaffold:
         for keyword in self.keywords:
             check_line("keywords", keyword)
         check_url(self.url)
+        check_image("base", self.base)
 
     @property
     def image(self) -> str:
@@ -80,21 +82,6 @@ def check_name(name: str) -> str:
     if name in _TAKEN:
         raise ValidationError(f"name: {name!r} already means something in the bundle's files. For example: My{name}.")
     return name
-
-
-def check_line(field: str, value: str) -> str:
-    """Return `value` if it is one line of plain text.
-
-    Raises:
-        ValidationError: It holds a line break, a control character or half of a surrogate pair.
-    """
-    for position, character in enumerate(value):
-        if unicodedata.category(character) in _BREAKS:
-            raise ValidationError(
-                f"{field}: one line of text is needed, but {value!r} holds {character!r} at "
-                f"position {position}. Leave it out."
-            )
-    return value
 
 
 def check_url(url: str) -> str:
@@ -134,11 +121,30 @@ def render(scaffold: Scaffold) -> dict[str, str]:
         "config.yml": _yaml({"jtype": scaffold.name, "with": {}, "metas": {**told, "py_modules": ["executor.py"]}}),
         "manifest.yml": _yaml({"manifest_version": 1, **about}),
     }
-    texts = _TEXTS | ({"Dockerfile": "Dockerfile.in"} if scaffold.dockerfile else {})
-    for target, template in texts.items():
+    for target, template in _TEXTS.items():
         text = Template((_TEMPLATES / template).read_text(encoding="utf-8"))
         files[target] = text.substitute(values)
+    if scaffold.dockerfile:
+        files |= {name: dockerfile_of(scaffold, device).render() for device, name in DEVICES.items()}
+        files[".dockerignore"] = dockerignore()
     return files
+
+
+def dockerfile_of(scaffold: Scaffold, device: str) -> Dockerfile:
+    """Return what the Dockerfile of a bundle says.
+
+    Raises:
+        ValidationError: A value that cannot stand there.
+    """
+    return Dockerfile(
+        title=scaffold.name,
+        image=scaffold.image,
+        version=importlib.metadata.version("dure"),
+        device=device,
+        base=scaffold.base if device == "gpu" else "slim",
+        description=scaffold.description,
+        url=scaffold.url,
+    )
 
 
 def write(scaffold: Scaffold) -> list[Path]:
