@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dure.errors import HubError
+from dure.hub.release import checkout
 from dure.hub.store import cache_folder
 from dure.log import LIFECYCLE, get_logger
 from dure.offline import is_offline
@@ -67,11 +68,11 @@ def make_environment(bundle: Path, name: str) -> Path:
 
 def _ours() -> list[str]:
     """Return what pip is to install so that the same dure runs there: a checkout as it is, else the same release."""
+    root = checkout()
+    if root is not None:
+        return ["-e", str(root)]
     told = importlib.metadata.distribution("dure").read_text("direct_url.json")
-    origin = json.loads(told) if told else {}
-    url = str(origin.get("url", ""))
-    if origin.get("dir_info", {}).get("editable"):
-        return ["-e", url.removeprefix("file://")]
+    url = json.loads(told)["url"] if told else ""
     return [f"dure @ {url}"] if url else [f"dure=={importlib.metadata.version('dure')}"]
 
 
