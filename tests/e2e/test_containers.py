@@ -240,7 +240,7 @@ def test_it_ends_with_whoever_started_it(docker: Any) -> None:
         ),
         ({"uses": "docker://Not A Name"}, SpecError, "is no image's name"),
         ({"volumes": "/not/there:/data"}, SpecError, r"volumes\[0\]: '/not/there': there is no /not/there"),
-        ({"network": "dure-test-none"}, BackendError, "network dure-test-none not found"),
+        ({"network": "dure-test-none"}, BackendError, "network.* not found"),
         ({"docker_kwargs": {"shm_sizee": "1g"}}, SpecError, "the Docker SDK refuses them: .*shm_sizee"),
     ],
 )
