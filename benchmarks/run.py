@@ -19,7 +19,7 @@ from peers import environment
 from peers.environment import Environment
 from peers.server import Server
 from report import Row, Skipped
-from rows import channel, door, encoder, http, load, mixed, start, tutorial
+from rows import channel, containers, door, encoder, http, load, mixed, start, tutorial
 from sizes import QUICK, Sizes
 
 BEGAN = time.perf_counter()
@@ -27,6 +27,7 @@ GROUPS = (
     *("encoder", "tutorial", "channel", "http", "ready", "import", "stream", "install"),
     *("mixed", "lengths", "replicas", "overload", "idle"),
     *("guard", "packed", "flood", "sockets"),
+    "containers",
 )
 WITH_PEERS = {"tutorial", "channel", "http", "ready", "mixed"}
 
@@ -126,6 +127,7 @@ def measure(sizes: Sizes, groups: tuple[str, ...], peers: Environment | None) ->
         "packed": lambda: door.packed(sizes, told("packed")),
         "flood": lambda: door.flood(sizes, told("flood")),
         "sockets": lambda: door.sockets(sizes, told("sockets")),
+        "containers": lambda: containers.measure(sizes, told("containers")),
     }
     for group in GROUPS:
         if group not in groups:

@@ -108,9 +108,7 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
             raise ModelError(f"{path}: a link to nothing ({path.resolve()}). Get the snapshot again, whole.")
         with path.open("rb") as file:
             if file.read(len(_LFS)) == _LFS:
-                raise ModelError(
-                    f"{path}: a pointer of Git LFS, not the file itself. In that repository: git lfs pull"
-                )
+                raise ModelError(f"{path}: a pointer of Git LFS, not the file itself. In that repository: git lfs pull")
         yield name, path
 
 
