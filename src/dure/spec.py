@@ -90,7 +90,7 @@ class BatchSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One Executor of a Flow: the arguments of `Flow.add`."""
 
-    uses: Annotated[Any, Meta(description="class, dotted name, .py file, config.yml, bundle folder, or docker://image")]
+    uses: Annotated[Any, Meta(description="class, name, .py file, config.yml, folder, docker://image, hub://Name")]
     name: Annotated[
         str, Meta(description="a Python identifier, unique in the Flow; executor0, executor1, … if not given")
     ] = ""

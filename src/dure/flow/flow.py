@@ -74,7 +74,8 @@ class Flow:
         """Return this Flow with one more Executor.
 
         Args:
-            uses: Class, dotted name, `.py` file, `config.yml`, bundle folder, or `docker://image`.
+            uses: Class, dotted name, `.py` file, `config.yml`, bundle folder, `docker://image`, `hub://Name`, or
+                `hub+docker://Name/tag`.
             name: A Python identifier; `executor0`, `executor1`, … if not given.
             **settings: Other fields of `dure.spec.ExecutorSpec`: `needs`, `replicas`, `max_replicas`, `concurrency`,
                 `cpu_threads`, `group`, `uses_with`, `uses_requests`, `py_modules`, `device`, `device_memory`, `env`,
