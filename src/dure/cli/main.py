@@ -19,7 +19,7 @@ _COMMANDS = {
     "doctor": ("dure.cli.doctor", "See what this machine has of what dure can use."),
     "executor": ("dure.cli.executor", "Serve one Executor."),
     "flow": ("dure.cli.flow", "Serve a Flow."),
-    "hub": ("dure.cli.hub", "Make Executor bundles."),
+    "hub": ("dure.cli.hub", "Make, share and fetch Executor bundles."),
     "keys": ("dure.cli.keys", "Make, list and revoke API keys."),
     "plan": ("dure.cli.plan", "Print who would run where."),
 }

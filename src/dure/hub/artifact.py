@@ -22,6 +22,12 @@ SOURCE_TYPE = "application/vnd.dure.bundle.source.v1.tar+gzip"
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 
+OCI = "org.opencontainers.image"
+"""How OCI's annotations begin: `.title`, `.description`, …"""
+
+KEYWORDS = "dev.dure.keywords"
+"""The annotation that holds keywords, separated by commas."""
+
 IMAGE_TYPES = (
     MANIFEST_TYPE,
     "application/vnd.oci.image.index.v1+json",

@@ -14,7 +14,9 @@ from typing import BinaryIO, cast
 from dure.errors import HubError
 from dure.hub.artifact import (
     BUNDLE_TYPE,
+    KEYWORDS,
     MANIFEST_TYPE,
+    OCI,
     SOURCE_TYPE,
     BundleConfig,
     Descriptor,
@@ -28,10 +30,6 @@ from dure.hub.registry import Registry
 from dure.hub.retrieval import read_signatures
 from dure.hub.signature import Signature, sign, signature_manifest, signature_tag
 from dure.offline import is_offline
-
-_OCI = "org.opencontainers.image"
-KEYWORDS = "dev.dure.keywords"
-"""The annotation that holds keywords, separated by commas."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,11 +137,11 @@ def _annotations(config: BundleConfig, tag: str) -> dict[str, str]:
     except (ValueError, OverflowError, OSError) as error:
         raise HubError(f"SOURCE_DATE_EPOCH: {made!r} is no time in seconds") from error
     told = {
-        f"{_OCI}.title": config.name,
-        f"{_OCI}.description": config.description,
-        f"{_OCI}.version": config.version or tag,
-        f"{_OCI}.source": config.url,
-        f"{_OCI}.created": f"{when:%Y-%m-%dT%H:%M:%SZ}",
+        f"{OCI}.title": config.name,
+        f"{OCI}.description": config.description,
+        f"{OCI}.version": config.version or tag,
+        f"{OCI}.source": config.url,
+        f"{OCI}.created": f"{when:%Y-%m-%dT%H:%M:%SZ}",
         KEYWORDS: ",".join(config.keywords),
     }
     return {name: value for name, value in told.items() if value}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn
 from dure.errors import HubError
 from dure.hub.artifact import IMAGE_TYPES, MAX_MANIFEST_BYTES, Descriptor, check_digest, digest_of
 from dure.hub.connection import Connection, explanation
+from dure.hub.reference import SOURCE
 
 if TYPE_CHECKING:
     from typing import Self
@@ -68,11 +69,14 @@ class Registry:
             version: A tag, or `sha256:…`, which the bytes are then held to.
         """
         headers = {"Accept": ", ".join(IMAGE_TYPES)}
-        data = self._read_small(f"/v2/{repository}/manifests/{version}", repository, MAX_MANIFEST_BYTES, headers)
+        path = f"/v2/{repository}/manifests/{version}"
+        answer = self._connection.send("GET", path, repository=repository, stream=True, headers=headers)
+        data = self._body(answer, MAX_MANIFEST_BYTES)
         if data is None:
             return None
-        if version.startswith("sha256:"):
-            check_digest(data, version, f"{self.name}/{repository}")
+        for digest in (version, answer.headers.get("Docker-Content-Digest", "")):
+            if digest.startswith("sha256:"):
+                check_digest(data, digest, f"{self.name}/{repository}: the manifest of {version}")
         return Found(data, digest_of(data))
 
     def manifest(self, repository: str, version: str) -> Found:
@@ -95,7 +99,8 @@ class Registry:
         what = f"{self.name}/{repository}: the blob {blob.digest}"
         if blob.size > max_bytes:
             raise HubError(f"{what} is said to have {blob.size:,} bytes; {max_bytes:,} are the most")
-        data = self._read_small(f"/v2/{repository}/blobs/{blob.digest}", repository, max_bytes)
+        path = f"/v2/{repository}/blobs/{blob.digest}"
+        data = self._body(self._connection.send("GET", path, repository=repository, stream=True), max_bytes)
         if data is None:
             raise HubError(f"{what} is not there, though a manifest names it: push it again")
         if len(data) < blob.size:
@@ -179,13 +184,6 @@ class Registry:
 
     # ---------------------------------------------------------------------------------------------------------------
 
-    def _read_small(
-        self, path: str, repository: str, max_bytes: int, headers: dict[str, str] | None = None
-    ) -> bytes | None:
-        return self._body(
-            self._connection.send("GET", path, repository=repository, stream=True, headers=headers), max_bytes
-        )
-
     def _body(self, answer: "requests.Response", max_bytes: int) -> bytes | None:
         if answer.status_code == 404:
             answer.close()
@@ -221,27 +219,35 @@ class Registry:
             address = link[1]
 
     def _missing(self, repository: str, version: str) -> str:
-        what = f"{self.name}/{repository}"
-        tags = (
-            [] if version.startswith("sha256:") else [tag for tag in self.tags(repository) if not tag.endswith(".sig")]
-        )
+        name, kind = _spoken(repository)
+        tags = [] if version.startswith("sha256:") else self.tags(repository)
+        tags = [tag for tag in tags if not tag.startswith("sha256-")]
         if tags:
             near = difflib.get_close_matches(version, tags, n=3) or tags[:5]
-            return f"{what} has no {version!r}. It has: {', '.join(near)}"
+            return f"{self.name}/{name}: there is no {kind} {version!r}. There are: {', '.join(near)}"
         try:
-            known = self.repositories()
+            known = [_spoken(one) for one in self.repositories()]
         except HubError:
             known = []
-        if repository in known:
-            return f"{what} has no {version!r}"
-        near = difflib.get_close_matches(repository, known, n=3)
-        there = f" Did you mean: {', '.join(near)}?" if near else " What is there: dure hub list"
-        return f"{self.name} has no {repository!r}.{there}"
+        if (name, kind) in known:
+            return f"{self.name}/{name}: there is no {kind} {version!r}"
+        if name in dict(known):
+            other = "an image: hub+docker://" if kind == "bundle" else "a bundle: hub://"
+            return f"{self.name}/{name}: there is no {kind}, but {other}{self.name}/{name}"
+        near = difflib.get_close_matches(name, [one for one, _ in known], n=3)
+        there = f"Did you mean: {', '.join(near)}?" if near else "What there is: dure hub list"
+        return f"{self.name} has no {kind} {name!r}. {there}"
 
     def _fail(self, answer: "requests.Response", what: str) -> NoReturn:
         told = explanation(answer)
         answer.close()
         raise HubError(f"{what}: {answer.status_code}: {told}")
+
+
+def _spoken(repository: str) -> tuple[str, str]:
+    """Return a repository as people name it, and what it holds."""
+    name = repository.removesuffix(f"/{SOURCE}")
+    return name, "image" if name == repository else "bundle"
 
 
 def _write(target: BinaryIO, chunk: bytes) -> None:
