@@ -62,7 +62,9 @@ def _push_image(image: str, what: str, sign_key: Path | None) -> None:
     from dure.hub.image_transfer import push_image
 
     reference = reference_of(what, scheme="hub+docker")
-    digest = push_image(image, reference, sign_key=sign_key, say=say())
+    line = say()
+    digest = push_image(image, reference, sign_key=sign_key, say=line)
+    line("")
     click.echo(str(reference.resolved()))
     click.echo(digest)
 
@@ -75,19 +77,19 @@ def pull(reference: str, key: Path | None) -> None:
 
     Prints the folder of a bundle, or the name of an image, and the digest.
     """
-    known = reference_of(reference)
+    known, line = reference_of(reference), say()
     if known.is_image:
         from dure.hub.image_transfer import pull_image
 
-        name, digest = pull_image(known, key=key, say=say())
-        click.echo(name)
-        click.echo(digest)
-        return
-    from dure.hub.retrieval import retrieve
+        what, digest = pull_image(known, key=key, say=line)
+    else:
+        from dure.hub.retrieval import retrieve
 
-    entry = retrieve(known, key=key, refresh=True, progress=_come(say()))
-    click.echo(entry.folder)
-    click.echo(entry.digest)
+        entry = retrieve(known, key=key, refresh=True, progress=_come(line))
+        what, digest = str(entry.folder), entry.digest
+    line("")
+    click.echo(what)
+    click.echo(digest)
 
 
 @click.command()
@@ -135,7 +137,7 @@ def size(num_bytes: int) -> str:
 
 
 def say() -> "Callable[[str], None]":
-    """Return what prints progress: every line on a terminal in place, and only what is new to a file."""
+    """Return what prints progress: in one line of a terminal, which an empty text clears; elsewhere without bars."""
     terminal = sys.stderr.isatty()
     last = ""
 
@@ -144,7 +146,7 @@ def say() -> "Callable[[str], None]":
         plain = printable(text)
         if terminal:
             click.echo(f"\r\x1b[K{plain[:100]}", nl=False, err=True)
-        elif plain.partition(" [")[0] != last and "[" not in plain:
+        elif plain and plain != last and "[" not in plain:
             last = plain
             click.echo(plain, err=True)
 

@@ -46,8 +46,7 @@ def read_contents(folder: Path) -> Contents:
     Raises:
         HubError: It has no config.yml, or holds what cannot be shared: a link out of it, a device, a private key.
     """
-    if not (folder / CONFIG).is_file():
-        raise HubError(f"{folder} is no bundle: there is no {CONFIG} in it. Make one: dure hub new")
+    _check(folder)
     found = Contents(files={}, left_out=[])
     for where, folders, names in os.walk(folder, onerror=_fail):
         here = Path(where)
@@ -55,6 +54,11 @@ def read_contents(folder: Path) -> Contents:
         for name in sorted(names):
             _take(here / name, folder, found)
     return found
+
+
+def _check(folder: Path) -> None:
+    if not (folder / CONFIG).is_file():
+        raise HubError(f"{folder} is no bundle: there is no {CONFIG} in it. Make one: dure hub new")
 
 
 def _take(path: Path, root: Path, found: Contents) -> bool:
@@ -132,6 +136,7 @@ def describe(folder: Path) -> dict[str, Any]:
     Raises:
         HubError: config.yml cannot be read, or names no class.
     """
+    _check(folder)
     config_text, config = _read_yaml(folder / CONFIG)
     manifest_text, manifest = _read_yaml(folder / MANIFEST) if (folder / MANIFEST).is_file() else ("", {})
     metas = config.get("metas")

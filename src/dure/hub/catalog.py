@@ -12,7 +12,7 @@ from dure.errors import HubError
 from dure.hub.artifact import KEYWORDS, MAX_CONFIG_BYTES, OCI, Manifest, read_manifest
 from dure.hub.reference import SOURCE, Reference, parse_hub
 from dure.hub.registry import Registry
-from dure.hub.retrieval import is_offline
+from dure.offline import is_offline
 
 
 class Listed(Struct, frozen=True, kw_only=True):

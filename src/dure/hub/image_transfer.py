@@ -14,7 +14,8 @@ from dure.errors import HubError
 from dure.hub.credentials import find_credentials
 from dure.hub.publication import sign_pushed
 from dure.hub.reference import Reference
-from dure.hub.retrieval import is_offline, verified_digest
+from dure.hub.retrieval import verified_digest
+from dure.offline import is_offline
 
 Say = Callable[[str], None]
 """Is told a line about how far it is."""

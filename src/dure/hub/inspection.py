@@ -14,9 +14,10 @@ from dure.hub.bundle import bundle_diff_id
 from dure.hub.catalog import labels_of, visible
 from dure.hub.reference import Reference
 from dure.hub.registry import Found, Registry
-from dure.hub.retrieval import is_offline, key_of_environment, read_signatures
+from dure.hub.retrieval import key_of_environment, read_signatures
 from dure.hub.signature import Signature, check_public_key, verify
 from dure.hub.store import Entry, Store
+from dure.offline import is_offline
 
 
 class Inspection(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -28,7 +28,7 @@ from dure.hub.bundle import pack_bundle
 from dure.hub.reference import Reference
 from dure.hub.registry import Registry
 from dure.hub.retrieval import read_signatures
-from dure.hub.signature import Signature, sign, signature_manifest, signature_tag
+from dure.hub.signature import check_private_key, of_others, sign, signature_manifest, signature_tag
 from dure.offline import is_offline
 
 
@@ -67,6 +67,8 @@ def publish(folder: Path, reference: Reference, *, tags: Iterable[str] = (), sig
     """
     _check_online()
     known = reference.resolved()
+    if sign_key is not None:
+        check_private_key(sign_key)  # before anything is pushed that would then stay unsigned
     all_tags = list(dict.fromkeys(tags)) or [known.tag]
     with tempfile.TemporaryFile() as file:
         config, packed, left_out = pack_bundle(folder, cast("BinaryIO", file))
@@ -82,16 +84,13 @@ def publish(folder: Path, reference: Reference, *, tags: Iterable[str] = (), sig
                 annotations=_annotations(config, all_tags[0]),
             )
         )
-        # Made before anything is pushed, so that a key that cannot be used leaves nothing unsigned behind.
-        name = f"{known.registry}/{known.repository}"
-        signature = sign(digest_of(manifest), name, sign_key) if sign_key is not None else None
         with Registry(known.registry) as registry:
             file.seek(0)
             registry.upload(known.repository, layer, cast("BinaryIO", file))
             registry.upload(known.repository, described, about)
             digest = registry.put_manifest(known.repository, digest_of(manifest), manifest, MANIFEST_TYPE)
-            if signature is not None:
-                _push_signature(registry, known.repository, digest, signature)
+            if sign_key is not None:
+                _sign(registry, known.repository, digest, sign_key)
             for tag in all_tags:
                 registry.put_manifest(known.repository, tag, manifest, MANIFEST_TYPE)
     return Published(
@@ -100,7 +99,7 @@ def publish(folder: Path, reference: Reference, *, tags: Iterable[str] = (), sig
         size=packed.size,
         config=config,
         left_out=left_out,
-        signed=signature is not None,
+        signed=sign_key is not None,
     )
 
 
@@ -114,18 +113,18 @@ def sign_pushed(reference: Reference, sign_key: Path) -> str:
     known = reference.resolved()
     with Registry(known.registry) as registry:
         digest = registry.manifest(known.repository, known.version).digest
-        signature = sign(digest, f"{known.registry}/{known.repository}", sign_key)
-        _push_signature(registry, known.repository, digest, signature)
+        _sign(registry, known.repository, digest, sign_key)
     return digest
 
 
-def _push_signature(registry: Registry, repository: str, digest: str, signature: Signature) -> None:
-    """Put a signature beside those that are there."""
-    others = [one for one in read_signatures(registry, repository, digest) if one.payload != signature.payload]
-    manifest, config = signature_manifest([*others, signature])
+def _sign(registry: Registry, repository: str, digest: str, sign_key: Path) -> None:
+    """Put a signature beside those of others."""
+    others = of_others(read_signatures(registry, repository, digest), sign_key)
+    signatures = [*others, sign(digest, f"{registry.name}/{repository}", sign_key)]
+    manifest, config = signature_manifest(signatures)
     if manifest.config is not None:
         registry.upload(repository, manifest.config, config)
-    for layer, one in zip(manifest.layers, [*others, signature], strict=True):
+    for layer, one in zip(manifest.layers, signatures, strict=True):
         registry.upload(repository, layer, one.payload)
     registry.put_manifest(repository, signature_tag(digest), write_record(manifest), MANIFEST_TYPE)
 

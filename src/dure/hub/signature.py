@@ -99,6 +99,16 @@ def verify(signatures: Iterable[Signature], digest: str, key: Path, what: str) -
     )
 
 
+def of_others(signatures: Iterable[Signature], key: Path) -> list[Signature]:
+    """Return those that the owner of a private key did not make.
+
+    Raises:
+        HubError: The key cannot be used.
+    """
+    public = _private_key(key).public_key()
+    return [one for one in signatures if not _is_good(public, one)]
+
+
 def check_public_key(key: Path) -> None:
     """Look whether a public key can be used.
 
@@ -106,6 +116,15 @@ def check_public_key(key: Path) -> None:
         HubError: It cannot.
     """
     _public_key(key)
+
+
+def check_private_key(key: Path) -> None:
+    """Look whether a private key can be used.
+
+    Raises:
+        HubError: It cannot.
+    """
+    _private_key(key)
 
 
 def signature_manifest(signatures: Iterable[Signature]) -> tuple[Manifest, bytes]:
