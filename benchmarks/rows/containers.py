@@ -14,7 +14,8 @@ from typing import Any
 
 from dure import Document, DocumentArray, Flow
 from dure.bench import corpus
-from dure.errors import WorkerCrashed
+from dure.deps import require
+from dure.errors import MissingDependency, WorkerCrashed
 from noop import documents
 from report import Row, Skipped, raw
 from series import interleaved
@@ -37,9 +38,9 @@ def measure(sizes: Sizes, tell: Callable[[str], None]) -> Iterator[Row]:
 @contextlib.contextmanager
 def _engine() -> Iterator[Any]:
     try:
-        import docker
-    except ImportError as error:
-        raise Skipped("the Docker SDK is not installed (dure[docker])") from error
+        docker = require("docker", "docker")
+    except MissingDependency as error:
+        raise Skipped(str(error)) from error
     try:
         client = docker.from_env()
     except docker.errors.DockerException as error:

@@ -3,6 +3,7 @@
 Knows how they are asked for and what is printed; the rest is dure.hub's.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,21 +103,9 @@ def run(context: click.Context, /, reference: str, key: Path | None, **settings:
     """Serve REFERENCE until Ctrl-C, as `dure executor up` does: out of the cache, else fetched first."""
     from dure.cli.executor import up
 
-    context.invoke(up, uses=_uses(reference_of(reference), key), **settings)
-
-
-def _uses(reference: "Reference", key: Path | None) -> str:
-    if not reference.is_image:
-        from dure.hub.retrieval import fetch
-
-        return str(fetch(reference, key=key))
-    from dure.hub.image_transfer import has_image, pull_image
-    from dure.hub.retrieval import key_of_environment
-
-    # Which of an engine's images was signed is not known once it is there: with a key it is asked for again.
-    if has_image(reference) and not (key or key_of_environment()):
-        return f"docker://{reference.image_name()}"
-    return f"docker://{pull_image(reference, key=key, say=say())[0]}"
+    if key is not None:
+        os.environ["DURE_HUB_KEY"] = str(key)  # where a Flow looks for it, and its processes after it
+    context.invoke(up, uses=str(reference_of(reference)), **settings)
 
 
 def reference_of(text: str, *, scheme: str = "hub") -> "Reference":

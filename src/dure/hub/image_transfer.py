@@ -72,20 +72,6 @@ def push_image(image: str, reference: Reference, *, sign_key: Path | None = None
     return sign_pushed(known, sign_key) if sign_key is not None else verified_digest(known)
 
 
-def has_image(reference: Reference) -> bool:
-    """Whether this machine's engine has an image already.
-
-    Raises:
-        HubError: No engine answers.
-    """
-    with _engine() as engine:
-        try:
-            engine.images.get(reference.image_name())
-        except require("docker.errors", "docker").ImageNotFound:
-            return False
-        return True
-
-
 @contextmanager
 def _engine() -> Iterator[Any]:
     docker = require("docker", "docker")
