@@ -4,8 +4,10 @@ The engine has its own connections and certificates: it is told a name, a digest
 """
 
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,18 +70,21 @@ def push_image(image: str, reference: Reference, *, sign_key: Path | None = None
                 f"there is no image {image!r} on this machine: docker images. ({_explained(error)})"
             ) from error
         stream = _steps(engine.api.push, repository, tag=known.tag, auth_config=_account(known.registry))
-        _follow(stream, f"{repository}:{known.tag} cannot be pushed", say)
-    return sign_pushed(known, sign_key) if sign_key is not None else verified_digest(known)
+        digest = _follow(stream, f"{repository}:{known.tag} cannot be pushed", say)
+    pushed = replace(known, digest=digest)  # what was pushed, whatever the tag means by now
+    return sign_pushed(pushed, sign_key) if sign_key is not None else verified_digest(pushed)
 
 
 @contextmanager
 def _engine() -> Iterator[Any]:
     docker = require("docker", "docker")
+    where = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     try:
+        if where.startswith("unix://"):  # the SDK leaves a socket open where nobody is
+            with socket.socket(socket.AF_UNIX) as knock:
+                knock.connect(where.removeprefix("unix://"))
         client = docker.from_env(timeout=600)
-        client.ping()
     except (docker.errors.DockerException, OSError) as error:
-        where = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
         raise HubError(
             f"no Docker Engine answers at {where}: start it (sudo systemctl start docker), or install it:"
             f" https://docs.docker.com/engine/install. ({_explained(error)})"
@@ -102,14 +107,17 @@ def _steps(action: Callable[..., Any], repository: str, **options: Any) -> Itera
         yield {"error": _explained(error)}
 
 
-def _follow(stream: Iterable[dict[str, Any]], failed: str, say: Say | None) -> None:
-    """Read how far it is; the engine tells failures in the stream, and nowhere else."""
+def _follow(stream: Iterable[dict[str, Any]], failed: str, say: Say | None) -> str:
+    """Read how far it is, and return the digest if one is told; failures stand in the stream, and nowhere else."""
+    digest = ""
     for step in stream:
+        digest = (step.get("aux") or {}).get("Digest", digest)
         if "error" in step:
             raise HubError(f"{failed}: {step['error']}")
         if say is not None and step.get("status"):
             parts = (str(step[name]) for name in ("id", "status", "progress") if step.get(name))
             say(" ".join(parts))
+    return digest
 
 
 def _explained(error: Exception) -> str:
