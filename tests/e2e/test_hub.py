@@ -139,7 +139,7 @@ def test_offline_nothing_is_asked(site: Site, at_home: Path, monkeypatch: pytest
 def test_a_wrong_password_is_said(at_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DURE_HUB_PASSWORD", "guess")
     with pytest.raises(
-        HubError, match=rf"refuses the user '{USER}' of DURE_HUB_USER.*password.*docker login"
+        HubError, match=rf"refuses the user '{USER}' of DURE_HUB_USER.*DURE_HUB_PASSWORD.*docker login"
     ) as caught:
         push(at_home, "Shut")
     assert "guess" not in str(caught.value)
@@ -164,13 +164,13 @@ def test_accounts_that_docker_knows_are_used(site: Site, at_home: Path, monkeypa
     )
     assert fetch("hub://Docked").exists()
 
-    helper = at_home / "bin" / "docker-credential-tests"
-    helper.parent.mkdir()
-    helper.write_text(
+    keeper = at_home / "bin" / "docker-credential-tests"
+    keeper.parent.mkdir()
+    keeper.write_text(
         f'#!/bin/sh\nread host\n[ $host = {site.host} ] && echo \'{{"Username":"{USER}","Secret":"{PASSWORD}"}}\'\n'
     )
-    helper.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{helper.parent}:{os.environ['PATH']}")
+    keeper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{keeper.parent}:{os.environ['PATH']}")
     config.write_text(json.dumps({"credsStore": "tests"}))
     assert retrieve(parse_reference("hub://Docked"), refresh=True)
     config.write_text(json.dumps({"credHelpers": {site.host: "absent"}}))

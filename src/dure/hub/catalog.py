@@ -12,6 +12,7 @@ from dure.errors import HubError
 from dure.hub.artifact import KEYWORDS, MAX_CONFIG_BYTES, OCI, Manifest, read_manifest
 from dure.hub.reference import SOURCE, Reference, parse_hub
 from dure.hub.registry import Registry
+from dure.log import get_logger
 from dure.offline import is_offline
 
 
@@ -128,10 +129,12 @@ def _listed(registry: Registry, namespace: str) -> Iterator[Listed]:
 def _described(registry: Registry, one: Listed) -> Listed:
     repository = one.name if one.kind == "image" else f"{one.name}/{SOURCE}"
     tag = "latest" if "latest" in one.tags else one.tags[-1]
-    found = registry.find_manifest(repository, tag)
-    if found is None:
+    try:
+        found = registry.manifest(repository, tag)
+        labels = labels_of(registry, repository, read_manifest(found.data, f"{repository}:{tag}"))
+    except HubError as error:
+        get_logger("hub").warning("%s is found by its name only: %s", one.name, error)  # and others are found at all
         return one
-    labels = labels_of(registry, repository, read_manifest(found.data, f"{repository}:{tag}"))
     return msgspec.structs.replace(
         one,
         description=labels.get(f"{OCI}.description", ""),

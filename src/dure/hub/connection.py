@@ -77,7 +77,7 @@ class Connection:
                 options["data"].seek(0)
             answer = self._once(method, path, repository, options)
             if answer.status_code == 401:
-                raise HubError(f"{self.registry} refuses {origin}: is the password right? docker login {self.registry}")
+                raise HubError(f"{self.registry} refuses {origin}. Log in again: docker login {self.registry}")
         if answer.status_code == 403:
             what = f"{repository or 'this'}"
             raise HubError(f"{self.registry}: this account may not {_verb(method)} {what}: {explanation(answer)}")

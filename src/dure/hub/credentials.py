@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from dure.errors import HubError
 from dure.hub.reference import parse_hub
 
-_HELPER_S = 20.0
+_ANSWER_S = 20.0
 
 
 class Credentials(NamedTuple):
@@ -59,9 +59,9 @@ def _of_docker(registry: str) -> Credentials | None:
         raise HubError(f"{path}: cannot be read: {error}") from error
     if not isinstance(config, dict):
         raise HubError(f"{path}: is not what Docker writes")
-    helpers, auths = config.get("credHelpers") or {}, config.get("auths") or {}
-    if registry in helpers:
-        return _ask(str(helpers[registry]), registry)
+    keepers, auths = config.get("credHelpers") or {}, config.get("auths") or {}
+    if registry in keepers:
+        return _ask(str(keepers[registry]), registry)
     entry = auths.get(registry) or auths.get(f"https://{registry}") or {}
     if entry.get("auth"):
         return _decode(entry["auth"], f"{path}: auths of {registry}")
@@ -78,13 +78,13 @@ def _decode(auth: Any, origin: str) -> Credentials:
     return Credentials(user, password, origin)
 
 
-def _ask(helper: str, registry: str) -> Credentials | None:
-    if not re.fullmatch(r"[\w.-]+", helper):
-        raise HubError(f"{docker_config()}: {helper!r} is no name of a credential helper")
-    program = f"docker-credential-{helper}"
+def _ask(keeper: str, registry: str) -> Credentials | None:
+    if not re.fullmatch(r"[\w.-]+", keeper):
+        raise HubError(f"{docker_config()}: {keeper!r} is no name of a credential helper")
+    program = f"docker-credential-{keeper}"
     try:
         answer = subprocess.run(
-            [program, "get"], input=registry.encode(), capture_output=True, timeout=_HELPER_S, check=False
+            [program, "get"], input=registry.encode(), capture_output=True, timeout=_ANSWER_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HubError(f"{program}, which {docker_config()} names, did not answer: {error}") from error

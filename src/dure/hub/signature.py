@@ -1,6 +1,6 @@
-"""Signatures as cosign makes them with a key pair: made, read and verified. `cosign verify --key` and this agree.
+"""Signatures as cosign 2 specifies them for key pairs: made, read and verified.
 
-Knows keys and bytes; fetches nothing. Certificates without keys and transparency logs are not for machines offline.
+Knows keys and bytes; fetches nothing. Certificates without keys, and transparency logs, are not for machines offline.
 Source: https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md
 """
 
