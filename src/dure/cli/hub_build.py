@@ -71,7 +71,7 @@ def build_image(folder: Path, **options: Any) -> None:
             raise click.UsageError(f"--{error}") from error
         client = stack.enter_context(engine())  # what is quick to find wrong comes before what takes long
         for model in options["models"]:
-            _add_model(plan, model, options["onnx"], Path(scratch))
+            _add_model(plan, model, options["onnx"])
         _add_dure(plan, Path(scratch))
         for note in plan.notes:
             click.echo(note)
@@ -158,7 +158,7 @@ def _order_arguments(plan: _Plan, options: dict[str, Any]) -> None:
     plan.labels["dev.dure.device"] = plan.device
 
 
-def _add_model(plan: _Plan, model: str, onnx: str | None, scratch: Path) -> None:
+def _add_model(plan: _Plan, model: str, onnx: str | None) -> None:
     from dure.hub.snapshot import read_snapshot
     from dure.nlp.snapshot import TRANSFORMER_FILES, resolve
 
@@ -168,9 +168,15 @@ def _add_model(plan: _Plan, model: str, onnx: str | None, scratch: Path) -> None
         found.verify()
         folder, name = found.folder, model.rpartition("/")[2]
     files = read_snapshot(folder, name)
-    taken = {key: path for key, path in files.files.items() if onnx is None or key not in files.weights}
-    for key, path in taken.items():
-        plan.beside[f"{_MODELS}/{files.name}/{key}"] = path
+    taken: dict[str, Path | str] = {
+        key: path for key, path in files.files.items() if onnx is None or key not in files.weights
+    }
+    if onnx is not None:
+        from dure.nlp.carry import files_in_place_of_weights
+
+        taken = {**taken, **files_in_place_of_weights(folder, onnx)}
+    for key, content in taken.items():
+        plan.beside[f"{_MODELS}/{files.name}/{key}"] = content
     plan.arguments.setdefault("HF_HUB_OFFLINE", "1")
     names = [*filter(None, [plan.labels.get("dev.dure.models", "")]), files.name]
     plan.labels["dev.dure.models"] = ",".join(names)
@@ -186,7 +192,7 @@ def _add_dure(plan: _Plan, scratch: Path) -> None:
         return
     wheel = release.make_wheel(root, scratch)
     plan.beside[wheel.name] = wheel
-    plan.arguments["DURE"] = f"./{wheel.name}[http]"
+    plan.arguments["DURE"] = f"./{wheel.name}[serve]"
     plan.notes.append(f"This dure is no release: a wheel of {root} goes into the image.")
 
 

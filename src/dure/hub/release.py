@@ -23,8 +23,8 @@ def checkout() -> Path | None:
 
 
 def requirement() -> str:
-    """Return what pip is to be asked for where this is a release: `dure[http]==0.1.0`."""
-    return f"dure[http]=={importlib.metadata.version('dure')}"
+    """Return what pip is to be asked for where this is a release: `dure[serve]==0.1.0`."""
+    return f"dure[serve]=={importlib.metadata.version('dure')}"
 
 
 def make_wheel(root: Path, folder: Path) -> Path:

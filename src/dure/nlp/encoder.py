@@ -14,6 +14,7 @@ from dure.errors import SpecError
 from dure.executor.base import Executor
 from dure.executor.endpoints import batching, requests
 from dure.nlp.fidelity import SENTENCES, compare
+from dure.nlp.onnx_file import carried, carried_name
 from dure.nlp.precision import Computing
 from dure.nlp.sentence_config import SentenceConfig
 from dure.nlp.sentence_model import SentenceModel
@@ -36,7 +37,8 @@ class SentenceEncoder(Executor):
         normalize: Whether embeddings have length 1; as the model says, if not given.
         max_length: Most tokens of a text, the rest is cut off; as the model says, if not given.
         allow_download: Whether a model that is not on this machine may be fetched from the Hugging Face Hub.
-        backend: `torch`, or `onnx`: ONNX Runtime on the CPU, from a file that is made on first use.
+        backend: `torch`, or `onnx`: ONNX Runtime on the CPU, from a file that is made on first use, or that the
+            snapshot carries (`dure hub build --onnx`): then neither PyTorch nor transformers is needed.
         precision: In which numbers the model computes: `fp32`; `bf16`; `fp16` on a GPU; `int8` on a CPU.
         cache_folder: Where the file for `onnx` is kept; `$XDG_CACHE_HOME/dure/onnx` (`~/.cache`), if not given.
         **kwargs: Those of `Executor`.
@@ -44,7 +46,7 @@ class SentenceEncoder(Executor):
     Attributes:
         snapshot: The model's files, and where they were found.
         least_cosine: Of 32 sentences, the least cosine between an embedding and that of PyTorch in fp32: measured at
-            the start, and 1 where it is PyTorch in fp32 that runs.
+            the start, and 1 where it is PyTorch in fp32 that runs. A snapshot that carries an ONNX file tells it.
 
     Raises:
         SpecError: A setting that is not allowed, or not on this device.
@@ -76,7 +78,8 @@ class SentenceEncoder(Executor):
         context = parse_context(device)
         computing = Computing(backend, precision, cache_folder)
         computing.check(context)
-        self.snapshot = snapshot = resolve(model, files=SENTENCE_FILES, allow_download=allow_download)
+        instead = carried_name(precision) if backend == "onnx" else ""
+        self.snapshot = snapshot = resolve(model, files=SENTENCE_FILES, allow_download=allow_download, instead=instead)
         config = SentenceConfig.read(snapshot.folder)
         if normalize is not None:
             config = replace(config, normalize=normalize)
@@ -85,13 +88,12 @@ class SentenceEncoder(Executor):
         # On a second core, the weights are checked while PyTorch is imported and asked for the device.
         with ThreadPoolExecutor(1, "verify-weights") as pool:
             verified = pool.submit(snapshot.verify)
-            torch_device(context)
+            if backend == "torch":
+                torch_device(context)
             verified.result()
         self._model = SentenceModel(snapshot.folder, config, context, batch_size, computing)
         self._model.encode(["The first call of a model is slow: this is it."])
-        self.least_cosine = (
-            1.0 if (backend, precision) == ("torch", "fp32") else self._compared(config, context, computing)
-        )
+        self.least_cosine = self._least_cosine(config, context, computing)
         self.logger.debug("%s from %s on %s", model, snapshot.origin, context)
 
     @requests(on="/encode")
@@ -100,7 +102,12 @@ class SentenceEncoder(Executor):
         """Set `docs.embeddings`."""
         docs.embeddings = self._model.encode(docs.texts)
 
-    def _compared(self, config: SentenceConfig, context: Context, computing: Computing) -> float:
+    def _least_cosine(self, config: SentenceConfig, context: Context, computing: Computing) -> float:
+        if (computing.backend, computing.precision) == ("torch", "fp32"):
+            return 1.0
+        known = carried(self.snapshot.folder, computing.precision) if computing.backend == "onnx" else None
+        if known is not None and known.least_cosine is not None:
+            return known.least_cosine  # PyTorch may not be here
         reference = SentenceModel(self.snapshot.folder, config, context)
         found = compare(self._model.encode(SENTENCES), reference.encode(SENTENCES))
         told = "%s by %s: cosine to fp32 over %d sentences: least %.4f, mean %.4f"

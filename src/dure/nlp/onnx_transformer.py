@@ -5,17 +5,16 @@ Knows sessions and threads; how the file comes to be is `onnx_export.py`'s.
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from dure.deps import require
 from dure.device.cores import usable_cores
 from dure.errors import ModelError
-from dure.nlp.onnx_export import INPUTS, exported
+from dure.nlp.onnx_export import INPUTS
+from dure.nlp.onnx_file import onnx_file
 from dure.nlp.precision import Computing
-from dure.nlp.torch_transformer import token_limits
-
-if TYPE_CHECKING:
-    import torch
 
 THREADS_VARIABLE = "OMP_NUM_THREADS"
 _ERRORS_ONLY = 3
@@ -25,27 +24,23 @@ class OnnxTransformer:
     """See `dure.nlp.transformer.Transformer`.
 
     Args:
-        folder: A complete snapshot.
+        folder: A complete snapshot, or one that carries its ONNX file.
         computing: The precision, and where the exported file is kept.
 
     Raises:
         ModelError: The model cannot be exported, or the exported file cannot be read.
-        MissingDependency: The extra `onnx` or `models` is not installed.
+        MissingDependency: onnxruntime is not installed, or what makes the file.
     """
 
     def __init__(self, folder: Path, computing: Computing) -> None:
         self._runtime = require("onnxruntime", "onnx")
-        self._torch = require("torch", "models")
-        path = exported(folder, computing)
-        self._session = _session(self._runtime, path)
-        config = require("transformers", "models").AutoConfig.from_pretrained(folder, local_files_only=True)
-        self.hidden_size = int(config.hidden_size)
-        self.max_tokens, self.pad_id = token_limits(config)
+        found = onnx_file(folder, computing)
+        self._session = _session(self._runtime, Path(found.path))
+        self.hidden_size, self.max_tokens, self.pad_id = found.hidden_size, found.max_tokens, found.pad_id
 
-    def __call__(self, ids: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+    def __call__(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Return the hidden states."""
-        found = self._session.run(None, dict(zip(INPUTS, (ids.numpy(), mask.numpy()), strict=True)))
-        hidden: torch.Tensor = self._torch.from_numpy(found[0])
+        hidden: np.ndarray = self._session.run(None, dict(zip(INPUTS, (ids, mask), strict=True)))[0]
         return hidden
 
 

@@ -4,28 +4,22 @@ Gives the numbers of `SentenceTransformer.encode`, by the tokenizers and transfo
 sentence-transformers takes half as long again and 110 MB more. Knows nothing of Documents, Executors or processes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dure.deps import require
-from dure.device.context import cpu
-from dure.device.library import place_of, torch_device
-from dure.device.transfer import Move
 from dure.errors import SpecError, ValidationError
 from dure.executor.stages import stage
+from dure.nlp.computation import load_computation
 from dure.nlp.length_groups import GroupLimits, group_by_length
 from dure.nlp.precision import Computing
 from dure.nlp.sentence_config import SentenceConfig
-from dure.nlp.transformer import load_transformer
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import torch
 
 # No word of a language has as many characters to a token: what is further back than this is never seen by the model.
 _CHARACTERS_PER_TOKEN = 64
@@ -56,17 +50,14 @@ class SentenceModel:
         batch_size: int | None = None,
         computing: Computing | None = None,
     ) -> None:
-        self._torch = require("torch", "models")
         self._config = config
-        self._place = place_of(device, "torch")
-        self._device = self._torch.device(torch_device(device))
         self._tokenizer = _load_tokenizer(folder, config)
-        self._transformer = load_transformer(folder, self._place.context, computing or Computing())
+        self._computation = load_computation(folder, config, device, computing or Computing())
+        self._transformer = self._computation.transformer
         if config.max_length > self._transformer.max_tokens:
             most = self._transformer.max_tokens
             raise SpecError(f"max_length: the model takes at most {most} tokens, not {config.max_length}")
-        self._pool = _POOLINGS[config.pooling]
-        self._limits = _limits(self._device.type, batch_size)
+        self._limits = _limits(batch_size, is_on_gpu=self._computation.is_on_gpu)
 
     @property
     def dimension(self) -> int:
@@ -88,26 +79,13 @@ class SentenceModel:
         embeddings = np.empty((len(texts), self.dimension), np.float32)
         if not groups:
             return embeddings
-        parts = []
-        with self._torch.inference_mode():
+        with self._computation.session():
             # On a GPU all groups are under way before the first result is waited for: one copy brings them all.
-            for rows in groups:
-                ids, mask = self._entered([tokens[row] for row in rows], lengths[rows])
-                with stage("model"):
-                    parts.append(self._embed(ids, mask))
-            with stage("model"):
-                whole = self._torch.cat(parts)
-                self._finish()
-            with self._transfer():
-                leave = Move(self._place.context, cpu(), whole.nbytes, self._place.settle)
-                embeddings[np.concatenate(groups)] = leave.make(lambda: whole.cpu().numpy())
+            parts = [
+                self._computation.embed(*self._padded([tokens[row] for row in rows], lengths[rows])) for rows in groups
+            ]
+            embeddings[np.concatenate(groups)] = self._computation.gather(parts)
         return embeddings
-
-    def _enter(self, array: np.ndarray) -> "torch.Tensor":
-        # Not settled around, or else the device would idle while the next group is made ready.
-        enter = Move(cpu(), self._place.context, array.nbytes)
-        tensor: torch.Tensor = enter.make(lambda: self._torch.from_numpy(array).to(self._device))
-        return tensor
 
     def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
         most = self._config.max_length
@@ -122,39 +100,17 @@ class SentenceModel:
                 tokens[row] = self._tokenizer.encode(text).ids
         return tokens
 
-    def _entered(self, tokens: list[list[int]], lengths: np.ndarray) -> "tuple[torch.Tensor, torch.Tensor]":
+    def _padded(self, tokens: list[list[int]], lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mask = np.arange(lengths.max()) < lengths[:, None]  # (rows, tokens)
         padded = np.full(mask.shape, self._transformer.pad_id, np.int64)
         padded[mask] = np.fromiter(chain.from_iterable(tokens), np.int64, int(lengths.sum()))
-        with self._transfer():
-            return self._enter(padded), self._enter(mask.astype(np.int64))
-
-    def _embed(self, ids: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
-        hidden = self._transformer(ids, mask)
-        pooled = self._pool(hidden, mask.unsqueeze(-1))  # (rows, dimension)
-        if self._config.normalize:
-            pooled = self._torch.nn.functional.normalize(pooled, dim=-1)
-        return pooled
-
-    def _finish(self) -> None:
-        # The copy that follows would wait too, but this time is the model's. Other threads' work is not waited for.
-        if self._device.type == "cuda":
-            self._torch.cuda.current_stream(self._device).synchronize()
-
-    @contextmanager
-    def _transfer(self) -> Iterator[None]:
-        """Count a stage of its own where there is a way to go."""
-        if self._place.context == cpu():
-            yield
-            return
-        with stage("transfer"):
-            yield
+        return padded, mask.astype(np.int64)
 
 
-def _limits(device_type: str, batch_size: int | None) -> GroupLimits:
+def _limits(batch_size: int | None, *, is_on_gpu: bool) -> GroupLimits:
     # On a CPU a call costs as much as some dozen tokens, and more at once than fits the caches gains nothing. On a GPU
     # it costs as much as thousands, and small groups leave the device idle.
-    if device_type == "cpu":
+    if not is_on_gpu:
         return GroupLimits(max_waste=64, max_tokens=2048, max_rows=batch_size or 256)
     return GroupLimits(max_waste=4096, max_tokens=2**16, max_rows=batch_size or 4096)
 
@@ -174,25 +130,6 @@ def _load_tokenizer(folder: "Path", config: SentenceConfig) -> Any:
         steps = [tokenizers.normalizers.Lowercase(), tokenizer.normalizer]
         tokenizer.normalizer = tokenizers.normalizers.Sequence([step for step in steps if step])
     return tokenizer
-
-
-def _mean(hidden: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
-    return (hidden * mask).sum(1) / mask.sum(1)  # every text has its special tokens: never 0
-
-
-def _cls(hidden: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
-    return hidden[:, 0]
-
-
-def _max(hidden: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
-    return hidden.masked_fill(mask == 0, float("-inf")).amax(1)
-
-
-_POOLINGS: dict[str, Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]] = {
-    "mean": _mean,
-    "cls": _cls,
-    "max": _max,
-}
 
 
 def _not_unicode(texts: Sequence[object]) -> str:

@@ -1,7 +1,7 @@
 """Where a model's files are: a name or a path becomes a folder that holds a complete snapshot.
 
-Looks at the path, the installed packages and the local Hugging Face cache; at the network only when told to.
-Knows which files a snapshot must hold and which weights are refused; does not know what a model computes.
+Looks at the path, at models/ in this folder, the installed packages and the local Hugging Face cache; at the network
+only when told to. Knows which files a snapshot must hold and which weights are refused, not what a model computes.
 """
 
 import hashlib
@@ -18,6 +18,9 @@ from typing import Any
 from dure.deps import require
 from dure.errors import ModelError, ModelNotFound, UnsafeModel
 from dure.spec import suggest
+
+MODELS = "models"
+"""The folder in an image, beside its bundle, that holds models by name: `dure hub build --model` puts them there."""
 
 WEIGHTS = "model.safetensors"
 SHARDS = "model.safetensors.index.json"
@@ -104,6 +107,7 @@ def resolve(
     *,
     files: Sequence[str] = TRANSFORMER_FILES,
     allow_download: bool = False,
+    instead: str = "",
 ) -> Snapshot:
     """Find a complete snapshot; the first place that has one wins.
 
@@ -111,6 +115,7 @@ def resolve(
         model: A folder, or a name: `all-MiniLM-L6-v2`, `organisation/name`.
         files: What the folder must hold besides the weights.
         allow_download: Whether the network may be asked for what this machine does not have.
+        instead: A file that may stand in place of the weights.
 
     Raises:
         ModelNotFound: No place has it complete; lists the places, in order, and what each lacks.
@@ -123,7 +128,7 @@ def resolve(
     for place in _candidates(name, allow_download=allow_download):
         note = place.note
         if place.folder is not None:
-            missing = missing_files(place.folder, files)
+            missing = missing_files(place.folder, files, instead)
             if not missing:
                 return Snapshot(name, place.folder, place.origin, place.sha256)
             note = f"{place.folder} lacks {', '.join(missing)}"
@@ -135,10 +140,18 @@ def resolve(
     raise _not_usable(name, looked, refused=refused, allow_download=allow_download)
 
 
-def missing_files(folder: Path, files: Sequence[str]) -> list[str]:
-    """Return what a folder lacks of `files`, of the weights and of what its modules.json refers to."""
+def missing_files(folder: Path, files: Sequence[str], instead: str = "") -> list[str]:
+    """Return what a folder lacks of `files`, of the weights and of what its modules.json refers to.
+
+    Args:
+        folder: A snapshot.
+        files: What it must hold besides the weights.
+        instead: A file that may stand in place of the weights.
+    """
     needed = [*files]
-    if (folder / SHARDS).is_file():
+    if instead and (folder / instead).is_file():
+        pass
+    elif (folder / SHARDS).is_file():
         needed += sorted(set(read_json(folder / SHARDS)["weight_map"].values()))
     else:
         needed.append(WEIGHTS)
@@ -155,6 +168,10 @@ def _candidates(name: str, *, allow_download: bool) -> Iterator[_Candidate]:
         yield _Candidate("folder", folder)
         return
     yield _Candidate("folder", note=f"{folder} is {'a file' if folder.exists() else 'not there'}")
+    baked = Path(MODELS) / folder.name
+    if _HUB_NAME.fullmatch(name) and baked.is_dir():
+        yield _Candidate("folder of this image", baked)
+        return
     if not _HUB_NAME.fullmatch(name):
         return  # it can only have been a path
     yield _packaged(name.removeprefix(_DEFAULT_ORGANISATION))

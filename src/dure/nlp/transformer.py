@@ -4,13 +4,10 @@ Knows the backends; knows nothing of texts, of pooling or of Documents.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from dure.device.context import Context
 from dure.nlp.precision import Computing
-
-if TYPE_CHECKING:
-    import torch
 
 
 class Transformer(Protocol):
@@ -26,8 +23,10 @@ class Transformer(Protocol):
     max_tokens: int
     pad_id: int
 
-    def __call__(self, ids: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+    def __call__(self, ids: Any, mask: Any) -> Any:
         """Return the hidden states, `(rows, tokens, hidden_size) float32`, where `ids` lives.
+
+        All three are arrays of the backend's library: tensors for `torch`, numpy's for `onnx`.
 
         Args:
             ids: Token numbers, `(rows, tokens) int64`.
