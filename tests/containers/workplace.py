@@ -1,11 +1,11 @@
 """A real Docker Engine for tests, and an image of a bundle that holds this checkout."""
 
 import contextlib
-import importlib.metadata
 import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PYTHON = f"dure-test/python:{sys.version_info.major}.{sys.version_info.minor}"
 BASE = "dure-test/base"
+_wheels: list[Path] = []
 
 EXECUTOR = '''"""Does little, and tells where it is."""
 
@@ -111,7 +112,9 @@ def engine() -> Iterator[Any]:
 
 
 def build_base(docker: Any, folder: Path) -> Path:
-    """Make the image in which dure's own requirements are installed; return the wheel of this checkout."""
+    """Make the image in which dure's own requirements are installed, once; return the wheel of this checkout."""
+    if _wheels:
+        return _wheels[0]
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     source, made = folder / "source", folder / "dure"
     shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
@@ -121,7 +124,8 @@ def build_base(docker: Any, folder: Path) -> Path:
     subprocess.run(command, check=True, timeout=120)
     wheel = next(made.glob("*.whl"))
     wheels = folder / "wheels"
-    wanted = [one for one in importlib.metadata.requires("dure") or [] if "extra ==" not in one]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["serve"]]
     command = [*pip, "download", "--only-binary", ":all:", "-d", str(wheels), *wanted]
     subprocess.run(command, check=True, timeout=300)
     (wheels / "requirements.txt").write_text("\n".join(wanted), encoding="utf-8")
@@ -129,6 +133,7 @@ def build_base(docker: Any, folder: Path) -> Path:
     assert not done.returncode, done.stderr
     (folder / "Dockerfile").write_text((HERE / "Dockerfile").read_text(encoding="utf-8"), encoding="utf-8")
     docker.images.build(path=str(folder), tag=BASE, buildargs={"BASE": PYTHON}, rm=True)
+    _wheels.append(wheel)
     return wheel
 
 
@@ -138,6 +143,6 @@ def build_bundle(docker: Any, folder: Path, wheel: Path, *, code: str = EXECUTOR
     write(Scaffold(name="Worker", path=bundle, dockerfile=True))
     (bundle / "executor.py").write_text(code, encoding="utf-8")
     (bundle / wheel.name).write_bytes(wheel.read_bytes())
-    build_args = {"BASE": BASE, "DURE": f"./{wheel.name}"}
+    build_args = {"BASE": BASE, "DURE": f"./{wheel.name}[serve]"}
     docker.images.build(path=str(bundle), tag="dure-test/worker", buildargs=build_args, rm=True)
     return bundle

@@ -297,7 +297,7 @@ def test_the_tutorial_s_dialogue(tmp_path: Path) -> None:
         f"SentenceEncoder/{name}"
         for name in (
             *("config.yml", "executor.py", "manifest.yml", "README.md", "requirements.txt"),
-            *("Dockerfile", "tests/test_executor.py"),
+            *("Dockerfile", "Dockerfile.gpu", ".dockerignore", "tests/test_executor.py"),
         )
     }
 

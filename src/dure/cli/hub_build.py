@@ -20,7 +20,7 @@ from dure.errors import HubError, SpecError, ValidationError
 from dure.hub import release
 from dure.hub.build import Image, Order, build, engine
 from dure.hub.context import pack
-from dure.hub.dockerfile import BASES, DEVICES, base_name, check_arguments, check_image, check_line, dockerignore
+from dure.hub.dockerfile import BASES, DEVICES, base_name, check_arguments, check_image, check_line
 from dure.hub.scaffold import Scaffold, dockerfile_of
 
 _CONFIG = "config.yml"
@@ -124,8 +124,6 @@ def _add_dockerfile(plan: _Plan) -> None:
         plan.notes.append(f"{path} is built.")
         return
     plan.beside["Dockerfile"] = own.render()
-    if not (plan.folder / ".dockerignore").is_file():
-        plan.beside[".dockerignore"] = dockerignore()
     plan.notes.append(f"{plan.folder} has no {own.name}: one is made for this build.")
 
 

@@ -12,12 +12,16 @@ from typing import IO
 
 from dure.deps import require
 from dure.errors import HubError
+from dure.hub.dockerfile import dockerignore
 
+_IGNORE = ".dockerignore"
 _IN_MEMORY_BYTES = 16 * 2**20
 
 
 def pack(folder: Path, beside: Mapping[str, Path | str]) -> IO[bytes]:
     """Return the archive, to be read from its beginning and closed.
+
+    What the folder's .dockerignore names is left out, or what that of a new bundle does where it has none.
 
     Args:
         folder: The bundle.
@@ -31,9 +35,10 @@ def pack(folder: Path, beside: Mapping[str, Path | str]) -> IO[bytes]:
     try:
         with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT, dereference=True) as tar:
             for name in kept(folder):
-                if name not in beside:
+                if name not in beside and name != _IGNORE:
                     _add_file(tar, name, _inside(folder, name))
-            for name, content in beside.items():
+            # Nothing more is to be left out: the engine would look at what was put beside as well.
+            for name, content in {**beside, _IGNORE: ""}.items():
                 if isinstance(content, str):
                     _add_text(tar, name, content)
                 else:
@@ -51,10 +56,9 @@ def pack(folder: Path, beside: Mapping[str, Path | str]) -> IO[bytes]:
 def kept(folder: Path) -> Iterator[str]:
     """Yield the files that .dockerignore leaves, as paths in the folder, in order."""
     build = require("docker.utils.build", "docker")
-    ignore = folder / ".dockerignore"
-    lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.is_file() else []
+    ignore = folder / _IGNORE
+    lines = (ignore.read_text(encoding="utf-8") if ignore.is_file() else dockerignore()).splitlines()
     patterns = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    # Docker's own last word: these are there whatever is ignored.
     for name in sorted(build.exclude_paths(str(folder), patterns)):
         path = folder / name
         if path.is_symlink() or path.is_file():

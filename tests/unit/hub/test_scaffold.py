@@ -35,7 +35,7 @@ def test_writes_every_file_and_a_dockerfile_only_when_asked(tmp_path: Path) -> N
 
     assert tree(tmp_path / "plain") == FILES
     assert {str(path.relative_to(tmp_path / "plain")) for path in written} == FILES
-    assert tree(tmp_path / "boxed") == FILES | {"Dockerfile"}
+    assert tree(tmp_path / "boxed") == FILES | {"Dockerfile", "Dockerfile.gpu", ".dockerignore"}
 
 
 def test_settings_reach_yaml_unchanged(tmp_path: Path) -> None:
@@ -75,8 +75,9 @@ def test_files_are_utf8_on_any_locale(tmp_path: Path) -> None:
 
 
 def test_nothing_of_a_template_is_left_over(tmp_path: Path) -> None:
+    names = "BASE|DURE|HF_HUB_OFFLINE|PATH|REQUIREMENTS|TORCH_INDEX"
     for name, text in render(scaffold(tmp_path, dockerfile=True)).items():
-        assert not re.findall(r"\$(?!\{(?:BASE|DURE|PATH)\})", text), name
+        assert not re.findall(rf"\$(?!\{{(?:{names})[}}:]|[?)])", text), name
 
 
 def test_python_files_are_python_without_what_a_person_wrote(tmp_path: Path) -> None:
@@ -87,18 +88,13 @@ def test_python_files_are_python_without_what_a_person_wrote(tmp_path: Path) -> 
         assert "import os" not in files[name]
 
 
-def test_dockerfile_serves_on_its_published_port_without_root(tmp_path: Path) -> None:
-    lines = render(scaffold(tmp_path, dockerfile=True))["Dockerfile"].splitlines()
-
-    def position(start: str) -> int:
-        return next(i for i, line in enumerate(lines) if line.startswith(start))
-
-    entry = lines[position("ENTRYPOINT")]
-    assert '"--host", "0.0.0.0", "--port", "8080"' in entry
-    assert "EXPOSE 8080" in lines
-    assert "8080" in lines[position("HEALTHCHECK") + 1]
-    assert position("COPY requirements.txt") < position("RUN /opt/venv/bin/pip") < position("COPY . .")
-    assert position("USER 10001") < position("ENTRYPOINT")
+def test_what_was_said_of_the_bundle_stands_in_its_dockerfiles(tmp_path: Path) -> None:
+    files = render(scaffold(tmp_path, dockerfile=True, base="nvidia", description="says $HOME"))
+    assert files["Dockerfile"].count("python:3.11-slim")
+    assert "ARG BASE=nvcr.io/nvidia/pytorch" in files["Dockerfile.gpu"]
+    for name in ("Dockerfile", "Dockerfile.gpu"):
+        assert 'description="says \\$HOME"' in files[name]
+        assert 'title="sentence-encoder"' in files[name]
 
 
 @pytest.mark.parametrize(
