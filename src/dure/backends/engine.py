@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 import shutil
-import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from dure.backends.volumes import model_caches
 from dure.deps import require
 from dure.device.probe import inventory
 from dure.errors import BackendError, DeviceNotFound, SpecError
+from dure.hub.engine import connect, explanation
 from dure.log import get_logger
 
 LABEL = "dure.executor"
@@ -30,6 +30,7 @@ TOOLKIT = (
     " (https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/install-guide.html), then:"
     " sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker"
 )
+_TIMEOUT_S = 60
 _TMPFS = {"/tmp": "rw,nosuid,nodev,mode=1777"}
 
 
@@ -66,18 +67,7 @@ class Engine:
 
     def __init__(self) -> None:
         self._docker = require("docker", "docker")
-        where = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
-        try:
-            if where.startswith("unix://"):
-                _knock_at(where.removeprefix("unix://"))  # the SDK leaves a socket open where nobody is
-            self._client = self._docker.from_env()
-        except (self._docker.errors.DockerException, OSError) as error:
-            fix = (
-                "this user may not speak to it: sudo usermod -aG docker $USER, and log in again"
-                if isinstance(error, PermissionError)
-                else "start it (sudo systemctl start docker), or install it: https://docs.docker.com/engine/install"
-            )
-            raise BackendError(f"no Docker Engine answers at {where} ({_last_reason(error)}): {fix}") from error
+        self._client = connect(_TIMEOUT_S)
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -125,7 +115,7 @@ class Engine:
                 f" docker build -t {name} . · or say from which registry it comes, e.g. docker://docker.io/{name}"
             ) from error
         except self._docker.errors.APIError as error:
-            raise SpecError(f"{settings.path}.uses: {name!r} is no image's name: {_explanation(error)}") from error
+            raise SpecError(f"{settings.path}.uses: {name!r} is no image's name: {explanation(error)}") from error
 
     def _check_gpus(self, settings: ContainerSettings) -> None:
         here = self._is_here
@@ -168,7 +158,7 @@ class Engine:
         except TypeError as error:
             raise SpecError(f"{settings.path}.docker_kwargs: the Docker SDK refuses them: {error}") from error
         except self._docker.errors.APIError as error:
-            raise BackendError(f"{settings.path}: no container could be made: {_explanation(error)}") from error
+            raise BackendError(f"{settings.path}: no container could be made: {explanation(error)}") from error
 
     def start(self, container: Any, settings: ContainerSettings) -> tuple[str, int] | None:
         """Start it; return where its port is reached, or None if it ended at once.
@@ -179,7 +169,7 @@ class Engine:
         try:
             container.start()
         except self._docker.errors.APIError as error:
-            raise BackendError(f"{settings.path}: the container {_hint(_explanation(error))}") from error
+            raise BackendError(f"{settings.path}: the container {_hint(explanation(error))}") from error
         try:
             container.reload()
         except self._docker.errors.NotFound:
@@ -298,24 +288,9 @@ def _pairs(env: Iterable[str]) -> Iterator[tuple[str, str]]:
         yield name, value
 
 
-def _knock_at(path: str) -> None:
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.connect(path)
-
-
-def _explanation(error: Any) -> str:
-    return str(getattr(error, "explanation", None) or error).strip()
-
-
 def _hint(text: str) -> str:
     if "could not select device driver" in text:
         return f"gets no GPU ({text}): {TOOLKIT}"
     if "executable file not found" in text or "no such file or directory" in text:
         return f"holds no Python ({text}): it is not an image of dure; `dure hub new --dockerfile` makes one"
     return f"could not be started: {text}"
-
-
-def _last_reason(error: BaseException) -> str:
-    while error.__cause__ is not None or error.__context__ is not None:
-        error = error.__cause__ or error.__context__ or error
-    return str(error) or type(error).__name__

@@ -5,10 +5,11 @@ A short name (`sentence-encoder`) is fetched from nowhere: on a public registry 
 
 import sys
 import time
-from collections.abc import Iterable
 from typing import Any
 
 from dure.errors import BackendError
+from dure.hub.engine import EngineFailure, events, explanation
+from dure.hub.image_transfer import account
 from dure.log import LIFECYCLE, get_logger
 from dure.offline import is_offline
 
@@ -41,19 +42,14 @@ def pull(docker: Any, client: Any, image: str, path: str) -> None:
     begin = time.monotonic()
     name, tag = docker.utils.parse_repository_tag(image)
     try:
+        told = client.pull(name, tag=tag or "latest", stream=True, decode=True, auth_config=account(registry_of(image)))
         with _Progress(image) as progress:
-            _follow(client.pull(name, tag=tag or "latest", stream=True, decode=True), progress)
-    except (docker.errors.DockerException, OSError, RuntimeError) as error:
-        text = str(getattr(error, "explanation", None) or error).strip()
-        raise BackendError(f"{path}.uses: the image {image!r} could not be pulled: {_hint(text, image)}") from error
+            for event in events(told):
+                progress.update(event)
+    except (docker.errors.DockerException, EngineFailure, OSError) as error:
+        why = _hint(explanation(error), image)
+        raise BackendError(f"{path}.uses: the image {image!r} could not be pulled: {why}") from error
     get_logger("flow").log(LIFECYCLE, "pulled the image %s in %.1f s", image, time.monotonic() - begin)
-
-
-def _follow(events: Iterable[dict[str, Any]], progress: "_Progress") -> None:
-    for event in events:
-        if "error" in event:  # the SDK reads on as if nothing had happened
-            raise RuntimeError(event["error"])
-        progress.update(event)
 
 
 def _hint(text: str, image: str) -> str:

@@ -18,9 +18,10 @@ import yaml
 from dure.cli.options import Pair
 from dure.errors import HubError, SpecError, ValidationError
 from dure.hub import release
-from dure.hub.build import Image, Order, build, engine
+from dure.hub.build import Image, Order, build
 from dure.hub.context import pack
 from dure.hub.dockerfile import BASES, DEVICES, base_name, check_arguments, check_image, check_line
+from dure.hub.engine import connect
 from dure.hub.scaffold import Scaffold, dockerfile_of
 
 _CONFIG = "config.yml"
@@ -69,7 +70,8 @@ def build_image(folder: Path, **options: Any) -> None:
             tag = check_image("tag", options["tag"] or f"{plan.scaffold.image}:{plan.device}")
         except ValidationError as error:
             raise click.UsageError(f"--{error}") from error
-        client = stack.enter_context(engine())  # what is quick to find wrong comes before what takes long
+        # What is quick to find wrong comes before what takes long.
+        client = stack.enter_context(contextlib.closing(connect()))
         for model in options["models"]:
             _add_model(plan, model, options["onnx"])
         _add_dure(plan, Path(scratch))

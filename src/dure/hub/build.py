@@ -3,21 +3,18 @@
 Knows the engine's stream of messages; what is sent is `context.py`'s, what the Dockerfile says `dockerfile.py`'s.
 """
 
-import contextlib
-import os
 import re
-import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
 from dure.deps import require
-from dure.errors import BackendError, HubError
+from dure.errors import HubError
+from dure.hub.engine import EngineFailure, events, explanation
 
 _KEPT_LINES = 40
 _TOLD_LINES = 8
-_TIMEOUT_S = 3600
 _NO_BASE = re.compile(
     r"manifest (?:for .* not found|unknown)|pull access denied|repository .* not found|no such host|dial tcp"
     r"|failed to resolve|i/o timeout|TLS handshake|connection refused|unauthorized",
@@ -80,32 +77,6 @@ class Image:
     layers: tuple[Layer, ...]
 
 
-@contextlib.contextmanager
-def engine() -> Iterator[Any]:
-    """Connect to the engine that DOCKER_HOST names, or this machine's.
-
-    Raises:
-        MissingDependency: The Docker SDK is not installed.
-        BackendError: No engine answers.
-    """
-    docker = require("docker", "docker")
-    where = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
-    try:
-        if where.startswith("unix://"):
-            with socket.socket(socket.AF_UNIX) as sock:  # the SDK leaves a socket open where nobody is
-                sock.connect(where.removeprefix("unix://"))
-        client = docker.from_env(timeout=_TIMEOUT_S)
-    except (docker.errors.DockerException, OSError) as error:
-        raise BackendError(
-            f"no Docker Engine answers at {where} ({error}): start it (sudo systemctl start docker), or install it:"
-            " https://docs.docker.com/engine/install"
-        ) from error
-    try:
-        yield client
-    finally:
-        client.close()
-
-
 def build(client: Any, context: IO[bytes], order: Order, tell: Callable[[str], None]) -> Image:
     """Build an image.
 
@@ -139,25 +110,19 @@ def build(client: Any, context: IO[bytes], order: Order, tell: Callable[[str], N
             lines.append(line)
             tell(line)
         found = client.images.get(order.tag)
-    except _Failed as failed:
+    except EngineFailure as failed:
         raise HubError(_why(str(failed), lines, order)) from failed
     except docker.errors.ImageNotFound as error:
-        raise HubError(f"{order.tag}: the engine built it and does not have it: {_explanation(error)}") from error
+        raise HubError(f"{order.tag}: the engine built it and does not have it: {explanation(error)}") from error
     except docker.errors.APIError as error:
-        raise HubError(_why(_explanation(error), lines, order)) from error
+        raise HubError(_why(explanation(error), lines, order)) from error
     except OSError as error:
         raise HubError(f"{order.tag}: the connection to the Docker Engine was lost: {error}") from error
     return Image(order.tag, str(found.id), int(found.attrs["Size"]), tuple(_layers(found.history())))
 
 
-class _Failed(Exception):
-    """What the engine says of a build that failed."""
-
-
 def _lines(messages: Iterable[Any]) -> Iterator[str]:
-    for message in messages:
-        if "error" in message:
-            raise _Failed(str(message["error"]))
+    for message in events(messages):
         text = message.get("stream") or message.get("status") or ""
         if message.get("id") and "stream" not in message:
             text = f"{message['id']}: {text}" if message.get("progressDetail") in (None, {}) else ""
@@ -196,7 +161,3 @@ def _layers(history: Iterable[dict[str, Any]]) -> Iterator[Layer]:
         if entry["Size"]:
             text = re.sub(r"^/bin/sh -c (?:#\(nop\) *)?", "", str(entry.get("CreatedBy") or entry.get("Comment") or ""))
             yield Layer(int(entry["Size"]), re.sub(r"\s+", " ", text).strip() or "the base")
-
-
-def _explanation(error: Any) -> str:
-    return str(getattr(error, "explanation", None) or error).strip()

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from dure.errors import BackendError
-from dure.hub.build import Order, _Failed, _layers, _lines, _why, engine
+from dure.hub.build import Order, _layers, _lines, _why
+from dure.hub.engine import EngineFailure
 
 ORDER = Order(tag="t", dockerfile="Dockerfile", base="python:3.11-slim")
 FROM = ["Step 1/9 : ARG BASE=python:3.11-slim", "Step 2/9 : FROM ${BASE} AS build"]
@@ -23,7 +23,7 @@ def test_lines_of_both_builders() -> None:
         {"stream": "a\nb\n"},
     ]
     assert list(_lines(messages)) == ["Step 1/2 : FROM x", "abc: Pulling fs layer", "a", "b"]
-    with pytest.raises(_Failed, match="no luck"):
+    with pytest.raises(EngineFailure, match="no luck"):
         list(_lines([{"error": "no luck", "errorDetail": {}}]))
 
 
@@ -70,12 +70,3 @@ def test_layers_are_told_from_the_base_up_by_their_instruction() -> None:
         (7, "Imported from -"),
         (5, "COPY dir:abc in /opt"),
     ]
-
-
-def test_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("docker", reason="the extra `docker` is not installed")
-    monkeypatch.setenv("DOCKER_HOST", "unix:///not/there.sock")
-    with pytest.raises(
-        BackendError, match=r"no Docker Engine answers at unix:///not/there.sock .*install it: https://"
-    ):
-        engine().__enter__()
