@@ -10,6 +10,9 @@ from tests.house.sources import ROOT
 # Put together here, so that this file does not hold them itself.
 MACHINE_PATHS = ["/" + path for path in ("work/", "root/", "opt/pypi", "opt/wheels", "tmp/bash_jobs")]
 
+IN_CONTAINERS = ":/" + "root/.cache"
+"""Where the tutorial mounts a cache; it is a path of a container."""
+
 
 def test_nothing_tracked_names_a_machine_path() -> None:
     git = shutil.which("git")
@@ -19,4 +22,4 @@ def test_nothing_tracked_names_a_machine_path() -> None:
     command = [git, "-c", f"safe.directory={ROOT}", "grep", "-nIF", *patterns, "--", "."]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
     assert run.returncode in (0, 1), run.stderr
-    assert run.stdout == ""
+    assert [line for line in run.stdout.splitlines() if IN_CONTAINERS not in line] == []
