@@ -21,6 +21,7 @@ from dure.errors import HubError
 MAX_FILES = 20_000
 MAX_UNPACKED_BYTES = 4 * 2**30
 MAX_PATH_BYTES = 1024
+_LEVEL = 6  # weights do not get smaller with more, only later
 _MAX_RATIO = 100
 _FREE_OF_RATIO_BYTES = 256 * 2**20
 _CHUNK_BYTES = 2**20
@@ -80,7 +81,9 @@ def pack(files: Mapping[str, Path], target: BinaryIO) -> Packed:
         HubError: A name that could not be unpacked everywhere, too much, or a file that cannot be read.
     """
     packed = _Tally(target)
-    with gzip.GzipFile(filename="", mode="wb", fileobj=cast("BinaryIO", packed), mtime=0) as compressed:
+    with gzip.GzipFile(
+        filename="", mode="wb", fileobj=cast("BinaryIO", packed), mtime=0, compresslevel=_LEVEL
+    ) as compressed:
         plain, total = _write_tar(files, _Tally(compressed))
     if total > max(_FREE_OF_RATIO_BYTES, _MAX_RATIO * packed.size):
         raise HubError(_too_thin(total, packed.size))
