@@ -234,9 +234,9 @@ def test_a_truncated_layer_is_refused(site: Site, at_home: Path) -> None:
 
 def test_a_full_disk_is_told(site: Site, at_home: Path) -> None:
     layer = layer_of(site, "Full", push(at_home, "Full", text="full"))
-    with Registry(site.host) as hub, Path("/dev/full").open("wb", buffering=0) as full:
-        with pytest.raises(HubError, match="/dev/full: cannot be written: No space left"):
-            hub.download("team/full/source", layer, full)
+    told = pytest.raises(HubError, match="/dev/full: cannot be written: No space left")
+    with Registry(site.host) as hub, Path("/dev/full").open("wb", buffering=0) as full, told:
+        hub.download("team/full/source", layer, full)
 
 
 def test_an_answer_that_breaks_off_is_an_error(at_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
