@@ -95,10 +95,11 @@ def build(bundle: Path, tag: str, wheels: Path, *words: str) -> None:
 
 def cache_of_a_home(home: Path) -> None:
     """Put the model where Hugging Face keeps those that it has downloaded."""
+    revision = "a" * 40  # what is no commit's digest is not taken for one
     of_model = home / ".cache" / "huggingface" / "hub" / f"models--sentence-transformers--{NAME}"
-    shutil.copytree(resolve(NAME).folder, of_model / "snapshots" / "0")
+    shutil.copytree(resolve(NAME).folder, of_model / "snapshots" / revision)
     (of_model / "refs").mkdir()
-    (of_model / "refs" / "main").write_text("0", encoding="utf-8")
+    (of_model / "refs" / "main").write_text(revision, encoding="utf-8")
     for path in (home, *home.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
