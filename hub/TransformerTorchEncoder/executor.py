@@ -78,9 +78,9 @@ class TransformerTorchEncoder(Executor):
         self.device = torch.device(device)
         self.model, self.tokenizer = _load(found.folder, tokenizer)
         self.model = self.model.eval().to(self.device)
-        self.call = getattr(self.model, embedding_fn_name, None)
-        if not callable(self.call):
+        if not callable(getattr(self.model, embedding_fn_name, None)):
             raise SpecError(f"uses_with.embedding_fn_name: {type(self.model).__name__} has no {embedding_fn_name!r}")
+        self.call: Any = getattr(self.model, embedding_fn_name)
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.pooling_strategy = pooling_strategy

@@ -88,7 +88,8 @@ def running(docker: Any, *words: str, **settings: Any) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def expected(model: Path) -> np.ndarray:
     with Flow().add(uses=SentenceEncoder, uses_with={"model": str(model)}) as flow:
-        return flow.post("/encode", TEXTS).embeddings
+        embeddings: np.ndarray = flow.post("/encode", TEXTS).embeddings
+        return embeddings
 
 
 @pytest.fixture(scope="module")

@@ -173,7 +173,7 @@ def _tensors(path: Path) -> set[str]:
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length <= min(_MAX_HEADER_BYTES, size) else None
+            header: Any = json.loads(file.read(length)) if length <= min(_MAX_HEADER_BYTES, size) else None
         tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
         end = max((_end(entry) for entry in tensors.values()), default=0)
     except (struct.error, ValueError, TypeError, KeyError, AttributeError) as error:
