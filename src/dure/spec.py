@@ -307,8 +307,7 @@ class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     @property
     def ports(self) -> dict[str, int]:
         """The port of each protocol, 0 for a free one. HTTP and WebSocket share one."""
-        given = [*self._given, *[0] * len(self.protocol)]
-        ports: dict[str, int] = dict(zip(self.protocol, given, strict=False))
+        ports: dict[str, int] = dict(zip(self.protocol, [*self._given, *[0] * len(self.protocol)], strict=False))
         shared = max((port for name, port in ports.items() if name != "grpc"), default=0)
         return {name: port if name == "grpc" else shared for name, port in ports.items()}
 
