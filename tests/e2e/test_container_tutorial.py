@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "examples" / "sentence_encoder" / "tutorial"
 NAME = "all-MiniLM-L6-v2"
+HUB = ("-m", "dure.cli.main", "hub")
 HAS_GPU = bool(inventory().gpus)
 SEVERAL = "range(10000)"
 POST = """
@@ -57,7 +58,7 @@ def work(docker: Any, wheels: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """Follow the tutorial: `hub new`, its Executor and requirements, and the image sentence-encoder."""
     build_base(docker, tmp_path_factory.mktemp("base"))
     folder = tmp_path_factory.mktemp("tutorial")
-    run(folder, "-m", "dure.cli.main", "hub", "new", "--name", "SentenceEncoder", "--dockerfile")
+    run(folder, *HUB, "new", "--name", "SentenceEncoder", "--dockerfile")
     bundle = folder / "SentenceEncoder"
     for name in ("executor.py", "main_docker.py"):
         shutil.copy(TUTORIAL / name, bundle)
@@ -74,11 +75,13 @@ def expected() -> np.ndarray:
     return np.asarray(found)
 
 
-def run(folder: Path, *words: str | Path, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, *words: str | Path, check: bool = True, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, *map(str, words)],
         cwd=folder,
-        env={**os.environ, **env},
+        env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,
         timeout=500,
@@ -88,9 +91,8 @@ def run(folder: Path, *words: str | Path, check: bool = True, **env: str) -> sub
     return done
 
 
-def build(bundle: Path, tag: str, wheels: Path, *words: str) -> None:
-    command = ("-m", "dure.cli.main", "hub", "build", ".", "--base", BASE, "--tag", tag, "--wheels", wheels, *words)
-    run(bundle, *command)
+def build(bundle: Path, tag: str, wheels: Path) -> None:
+    run(bundle, *HUB, "build", ".", "--base", BASE, "--tag", tag, "--wheels", wheels)
 
 
 def cache_of_a_home(home: Path) -> None:
@@ -116,19 +118,19 @@ def blocks() -> list[str]:
     return re.findall(r"tests/e2e/test_container_tutorial.py runs it -->\n```python\n(f = .*?)```", page, re.DOTALL)
 
 
-def try_block(program: str, folder: Path, **env: str) -> np.ndarray:
+def try_block(program: str, folder: Path, env: dict[str, str] | None = None) -> np.ndarray:
     """Run a program verbatim; without a GPU it says so, and is run once more on the CPU."""
     program = f"import numpy as np\nfrom dure import Document, Flow\n{program}{POST}"
     if not HAS_GPU:
         (folder / "verbatim.py").write_text(program, encoding="utf-8")
-        told = run(folder, "verbatim.py", check=False, **env)
+        told = run(folder, "verbatim.py", check=False, env=env)
         assert told.returncode
         assert "the Docker Engine has no NVIDIA runtime" in told.stderr or "there is no GPU" in told.stderr
         assert "nvidia" in told.stderr
         program = on_cpu(program)
     (folder / "page.py").write_text(program, encoding="utf-8")
-    run(folder, "page.py", **env)
-    return np.load(folder / "embeddings.npy")
+    run(folder, "page.py", env=env)
+    return np.asarray(np.load(folder / "embeddings.npy"))
 
 
 def test_the_page_has_the_tutorials_blocks() -> None:
@@ -172,12 +174,11 @@ def test_the_block_of_the_hub(docker: Any, work: Path, wheels: Path, tmp_path: P
     with registry(tmp_path / "registry", PLAIN="1") as site:  # an engine trusts a registry on loopback without a CA
         env = {"DURE_HUB": f"{site.host}/team", "DURE_CACHE": str(tmp_path / "dure")}
         name = f"{site.host}/team/transformer-torch-encoder:gpu"
-        command = ("-m", "dure.cli.main", "hub", "push", "--image", "dure-test/transformer:gpu")
-        run(tmp_path, *command, "TransformerTorchEncoder/gpu", **env)
+        run(tmp_path, *HUB, "push", "--image", "dure-test/transformer:gpu", "TransformerTorchEncoder/gpu", env=env)
         with contextlib.closing(connect()) as client:
             client.images.remove(name)
             block = blocks()[2].replace("/home/ubuntu", str(tmp_path))
-            found = try_block(block, tmp_path, **env)
+            found = try_block(block, tmp_path, env)
             assert client.images.get(name), "it was pulled"
             client.images.remove(name, force=True)
     found /= np.linalg.norm(found, axis=1, keepdims=True)  # that Executor gives the mean as it is
