@@ -220,9 +220,9 @@ class Engine:
             pieces._response.close()  # the SDK's own close leaves the file of the connection open
 
     def exit_code(self, container: Any) -> int | None:
-        """Wait until a container has ended and is removed; its exit code, or None where that is lost."""
+        """Wait until a container that is not started yet has ended; its exit code, or None where that is lost."""
         with contextlib.suppress(self._docker.errors.DockerException, OSError):
-            return int(container.wait(timeout=None, condition="removed")["StatusCode"])
+            return int(container.wait(timeout=None, condition="next-exit")["StatusCode"])
         return None
 
     def signal(self, container: Any, name: str) -> None:
