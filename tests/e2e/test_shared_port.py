@@ -1,8 +1,11 @@
 """One port for HTTP, WebSocket and gRPC: each is told from the other, large and many; clients keep their addresses."""
 
+import contextlib
 import json
 import socket
+import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,8 +107,38 @@ def test_the_guard_sees_who_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _address_of("ipv6:%5B::1%5D:5000") == "::1"
 
 
-def test_the_audit_tells_the_client_s_address(flow: Flow, audit: Path) -> None:
-    with grpc_client(flow.port) as client:
-        client.post("/echo", "x")
+def forward(listener: socket.socket, port: int, source: str) -> None:
+    """Pass one connection on to a port of this machine, so that it comes from another address."""
+    near, _ = listener.accept()
+    far = socket.create_connection(("127.0.0.1", port), 10, source_address=(source, 0))
+
+    def pump(one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+        for sock in (one, other):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    back = threading.Thread(target=pump, args=(far, near))
+    back.start()
+    pump(near, far)
+    back.join(10)
+    near.close()
+    far.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, loopback is one address")
+def test_the_address_is_the_client_s(flow: Flow, audit: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=forward, args=(listener, flow.port, "127.0.0.5"))
+        thread.start()
+        with grpc_client(listener.getsockname()[1]) as client:
+            client.post("/echo", "x")
+        thread.join(20)
+    deadline = time.monotonic() + 10
+    while "127.0.0.5" not in audit.read_text(encoding="utf-8"):  # it is written from time to time
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     lines = [json.loads(line) for line in audit.read_text(encoding="utf-8").splitlines()]
-    assert {line["address"] for line in lines if line["protocol"] == "grpc"} == {"127.0.0.1"}
+    assert {line["protocol"] for line in lines if line["address"] == "127.0.0.5"} == {"grpc"}
