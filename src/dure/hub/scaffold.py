@@ -16,6 +16,7 @@ from typing import Any
 from dure.errors import HubError, ValidationError
 from dure.hub.dockerfile import DEVICES, Dockerfile, check_image, dockerignore
 from dure.hub.dockerfile import check_line as check_line  # of every field that a person wrote
+from dure.hub.reference import repository_name
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _TEXTS = {
@@ -65,7 +66,7 @@ class Scaffold:
     @property
     def image(self) -> str:
         """Name for a container image: `sentence-encoder` for `SentenceEncoder`."""
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", self.name).lower()
+        return repository_name(self.name)
 
 
 def check_name(name: str) -> str:
