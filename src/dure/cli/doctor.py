@@ -188,9 +188,9 @@ def _free(what: str, folder: Path) -> Finding:
 def _offline() -> Iterator[Finding]:
     from dure.nlp.snapshot import models_folder
 
-    models = sorted(path.name for path in models_folder().glob("models--*"))
-    names = ", ".join(name.removeprefix("models--").replace("--", "/") for name in models)
-    yield Finding("models here", "good" if models else "note", names or f"none in {models_folder()}")
+    models = _models()
+    text = ", ".join(models) or f"none in {models_folder()}"
+    yield Finding("models here", "good" if models else "note", text)
     bundles = _bundles()
     yield Finding("bundles here", "good" if bundles else "note", ", ".join(bundles) or "none")
     if is_offline() and os.environ.get("HF_HUB_OFFLINE") != "1":
@@ -198,6 +198,16 @@ def _offline() -> Iterator[Finding]:
         yield Finding("offline", "bad", f"{OFFLINE} is set, and HF_HUB_OFFLINE is not", fix)
     else:
         yield Finding("offline", "good", "nothing is fetched" if is_offline() else f"{OFFLINE}=1 would fetch nothing")
+
+
+def _models() -> list[str]:
+    """List the models that installed packages carry, and those of Hugging Face's cache."""
+    from dure.nlp.snapshot import PACKAGES, models_folder
+
+    installed = {one.metadata["Name"].lower() for one in importlib.metadata.distributions()}
+    carried = [name for name, package in PACKAGES.items() if package.distribution in installed]
+    cached = (path.name.removeprefix("models--").replace("--", "/") for path in models_folder().glob("models--*"))
+    return sorted({*carried, *cached})
 
 
 def _bundles() -> list[str]:
