@@ -42,7 +42,7 @@ def running(folder: Path) -> Iterator[Program]:
 
 
 def test_the_files_are_those_of_the_tutorial() -> None:
-    assert {path.name for path in TUTORIAL.glob("*.py")} == {"executor.py", "main.py"}
+    assert {path.name for path in TUTORIAL.glob("*.py")} == {"executor.py", "main.py", "main_docker.py"}
     main, executor = ((TUTORIAL / name).read_text(encoding="utf-8") for name in ("main.py", "executor.py"))
     assert "from dure import Document, Flow\n\nfrom executor import SentenceEncoder" in main
     assert "range(10_000)" in main

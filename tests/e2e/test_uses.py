@@ -232,7 +232,7 @@ def test_a_wrong_setting_is_told(settings: dict[str, Any], message: str) -> None
         ("Nothing", "no class 'Nothing'"),
         ("nowhere.py", "there is no file 'nowhere.py'"),
         ("nowhere.yml", "nowhere.yml: cannot be read"),
-        ("jinahub://Encoder", "cannot fetch from jinahub://"),
+        ("ftp://Encoder", "cannot fetch from ftp://"),
         (int, "not a subclass of dure.Executor"),
         (3, "must be a class, name, file or folder"),
     ],
