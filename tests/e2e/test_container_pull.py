@@ -48,10 +48,12 @@ def name(site: Site, docker: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def forget(docker: Any, site: Site) -> None:
-    for image in docker.images.list():
-        for known in [*image.tags, *image.attrs["RepoDigests"]]:
-            if known.startswith(site.host):
-                docker.images.remove(known, force=True)
+    while names := [name for image in docker.images.list() for name in names_of(image) if name.startswith(site.host)]:
+        docker.images.remove(names[0], force=True)  # a digest goes with its last tag
+
+
+def names_of(image: Any) -> list[str]:
+    return [*image.tags, *image.attrs["RepoDigests"]]
 
 
 def answers(uses: str) -> bool:
@@ -60,16 +62,14 @@ def answers(uses: str) -> bool:
 
 
 def test_what_is_missing_is_pulled_and_what_is_there_is_not(
-    name: str, site: Site, docker: Any, caplog: pytest.LogCaptureFixture
+    name: str, site: Site, docker: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    caplog.set_level(1)
     assert answers(f"docker://{name}")
-    assert f"pulling the image {name}" in caplog.text
+    assert f"pulling the image {name}" in capfd.readouterr().err
     assert docker.images.get(name)
-    caplog.clear()
     before = site.log()
     assert answers("hub+docker://Worker/gpu")
-    assert "pulling" not in caplog.text
+    assert "pulling" not in capfd.readouterr().err
     assert site.log() == before, "the registry was asked"
 
 
