@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dure.errors import HubError
+from dure.errors import BackendError, HubError
 from dure.hub.catalog import list_tags, search
 from dure.hub.image_transfer import pull_image, push_image
 from dure.hub.inspection import inspect
@@ -99,5 +99,5 @@ def test_what_the_engine_cannot_do_is_told(at_home: Path, monkeypatch: pytest.Mo
     with pytest.raises(HubError, match="refuses the user"):
         pull_image(parse_reference("hub+docker://ShutImage"))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{at_home}/none.sock")
-    with pytest.raises(HubError, match=r"no Docker Engine answers at unix://.*start it"):
+    with pytest.raises(BackendError, match=r"no Docker Engine answers at unix://.*start it"):
         push_image(LOCAL, parse_reference("hub+docker://ShutImage"))
