@@ -146,3 +146,13 @@ def build_bundle(docker: Any, folder: Path, wheel: Path, *, code: str = EXECUTOR
     build_args = {"BASE": BASE, "DURE": f"./{wheel.name}[serve]"}
     docker.images.build(path=str(bundle), tag="dure-test/worker", buildargs=build_args, rm=True)
     return bundle
+
+
+def forget(docker: Any, prefix: str) -> None:
+    """Remove the images whose names begin so."""
+    while names := [name for image in docker.images.list() for name in _names(image) if name.startswith(prefix)]:
+        docker.images.remove(names[0], force=True)  # a digest goes with its last tag
+
+
+def _names(image: Any) -> list[str]:
+    return [*image.tags, *image.attrs["RepoDigests"]]

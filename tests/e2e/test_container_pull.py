@@ -1,6 +1,5 @@
 """Flows whose images come from a registry: pulled when they are missing, by whom, and only if they are signed."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from dure import Flow
 from dure.errors import BackendError, HubError
 from dure.hub.image_transfer import push_image
 from dure.hub.reference import parse_reference
-from tests.containers.workplace import build_base, build_bundle, engine
-from tests.registry.workplace import Site, registry
+from tests.containers.workplace import build_base, build_bundle, engine, forget
+from tests.registry.workplace import Site, make_key, registry, settle
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -36,24 +35,12 @@ def site(docker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site
 @pytest.fixture
 def name(site: Site, docker: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The image in the registry, and not on this machine; the user of the registry is at home."""
-    for variable, value in site.environment.items():
-        monkeypatch.setenv(variable, value)
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
-    monkeypatch.setenv("DURE_CACHE", str(tmp_path / "cache"))
+    settle(site, tmp_path, monkeypatch)
     push_image("dure-test/worker", parse_reference(IMAGE))
     name = f"{site.host}/team/worker:gpu"
-    forget(docker, site)
+    forget(docker, site.host)
     yield name
-    forget(docker, site)
-
-
-def forget(docker: Any, site: Site) -> None:
-    while names := [name for image in docker.images.list() for name in names_of(image) if name.startswith(site.host)]:
-        docker.images.remove(names[0], force=True)  # a digest goes with its last tag
-
-
-def names_of(image: Any) -> list[str]:
-    return [*image.tags, *image.attrs["RepoDigests"]]
+    forget(docker, site.host)
 
 
 def answers(uses: str) -> bool:
@@ -97,10 +84,7 @@ def test_what_cannot_be_pulled(
 
 
 def test_a_key_lets_in_what_it_signed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    key, public = tmp_path / "key.pem", tmp_path / "key.pub"
-    curve = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(key)]
-    subprocess.run(["openssl", "genpkey", *curve], check=True)
-    subprocess.run(["openssl", "pkey", "-in", str(key), "-pubout", "-out", str(public)], check=True)
+    key, public = make_key(tmp_path)
     monkeypatch.setenv("DURE_HUB_KEY", str(public))
     with pytest.raises(HubError, match="sign"):
         answers(IMAGE)

@@ -27,7 +27,7 @@ from dure.hub.publication import publish
 from dure.hub.reference import parse_reference
 from dure.hub.registry import Registry
 from dure.hub.retrieval import fetch, retrieve
-from tests.registry.workplace import PASSWORD, USER, Site, make_bundle, registry
+from tests.registry.workplace import PASSWORD, USER, Site, make_bundle, registry, settle
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +41,6 @@ def at_home(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     """What a user of the registry has set, and an empty cache."""
     settle(site, tmp_path, monkeypatch)
     return tmp_path
-
-
-def settle(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in site.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("DURE_CACHE", str(folder / "cache"))
-    monkeypatch.setenv("DOCKER_CONFIG", str(folder / "docker"))
 
 
 def push(folder: Path, name: str, *tags: str, text: str = "") -> str:

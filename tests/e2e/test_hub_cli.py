@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dure import Client
-from tests.registry.workplace import Site, make_bundle, registry
+from tests.registry.workplace import Site, make_bundle, make_key, registry
 
 DURE = str(Path(sys.executable).with_name("dure"))
 
@@ -30,9 +30,7 @@ def home(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     for name in ("Shout", "Whisper"):
         make_bundle(folder / name, name=name)
-    curve = ["-pkeyopt", "ec_paramgen_curve:P-256"]
-    subprocess.run(["openssl", "genpkey", "-algorithm", "EC", *curve, "-out", folder / "key.pem"], check=True)
-    subprocess.run(["openssl", "pkey", "-in", folder / "key.pem", "-pubout", "-out", folder / "key.pub"], check=True)
+    make_key(folder)
     dure(site, folder, "push", "Shout", "--tag", "1.0", "--tag", "latest", "--sign-key", "key.pem")
     dure(site, folder, "push", "Whisper", "--name", "quiet/Whisper")
     return folder

@@ -1,7 +1,6 @@
 """Flows of what a registry holds: sources in environments of their own, images, and the command that serves them."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from dure.errors import HubError, SpecError
 from dure.hub.publication import publish
 from dure.hub.reference import parse_reference
 from dure.hub.retrieval import fetch
-from tests.registry.workplace import Site, make_bundle, registry
+from tests.registry.workplace import Site, make_bundle, make_key, registry, settle
 
 CODE = """
 import importlib.metadata, os, sys
@@ -32,10 +31,7 @@ class {name}(Executor):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A registry, what a user of it has set, and one cache for all tests: environments take a while to make."""
     with registry(tmp_path_factory.mktemp("registry")) as running, pytest.MonkeyPatch.context() as patch:
-        for name, value in running.environment.items():
-            patch.setenv(name, value)
-        patch.setenv("DURE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("DOCKER_CONFIG", str(tmp_path_factory.mktemp("docker")))
+        settle(running, tmp_path_factory.mktemp("home"), patch)
         yield running
 
 
@@ -112,12 +108,9 @@ def test_without_a_registry_nobody_is_asked(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_who_has_not_signed_is_not_run(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(tmp_path / "key.pem")]
-    subprocess.run(make, check=True, capture_output=True)
-    show = ["openssl", "ec", "-in", str(tmp_path / "key.pem"), "-pubout", "-out", str(tmp_path / "pub.pem")]
-    subprocess.run(show, check=True, capture_output=True)
+    _, public = make_key(tmp_path)
     push(tmp_path, "Unsigned", "")
     fetch("hub://Unsigned:1.0")
-    monkeypatch.setenv("DURE_HUB_KEY", str(tmp_path / "pub.pem"))
+    monkeypatch.setenv("DURE_HUB_KEY", str(public))
     with pytest.raises(HubError, match="sign"):
         Flow().add(uses="hub://Unsigned:1.0").start()

@@ -1,7 +1,6 @@
 """Images to and from a real registry through a real engine, signed and pulled by the digest that was signed."""
 
 import io
-import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +13,8 @@ from dure.hub.catalog import list_tags, search
 from dure.hub.image_transfer import pull_image, push_image
 from dure.hub.inspection import inspect
 from dure.hub.reference import parse_reference
-from tests.containers.workplace import engine
-from tests.registry.workplace import Site, registry
+from tests.containers.workplace import engine, forget
+from tests.registry.workplace import Site, make_key, registry, settle
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -38,26 +37,14 @@ def docker() -> Iterator[Any]:
 def site(docker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with registry(tmp_path_factory.mktemp("registry")) as running:
         yield running
-    while names := names_below(docker, f"{running.host}/"):
-        docker.images.remove(names[0])  # a digest goes with its last tag
-
-
-def names_below(docker: Any, prefix: str) -> list[str]:
-    images = docker.images.list()
-    return [name for one in images for name in [*one.tags, *one.attrs["RepoDigests"]] if name.startswith(prefix)]
+    forget(docker, f"{running.host}/")
 
 
 @pytest.fixture
 def at_home(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name, value in site.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("DURE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    settle(site, tmp_path, monkeypatch)
     for name in ("key", "other"):
-        curve = ["-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(tmp_path / f"{name}.pem")]
-        subprocess.run(["openssl", "genpkey", "-algorithm", "EC", *curve], check=True)
-        public = ["-in", str(tmp_path / f"{name}.pem"), "-pubout", "-out", str(tmp_path / f"{name}.pub")]
-        subprocess.run(["openssl", "pkey", *public], check=True)
+        make_key(tmp_path, name)
     return tmp_path
 
 

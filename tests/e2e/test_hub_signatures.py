@@ -2,7 +2,6 @@
 
 import base64
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from dure.hub.reference import Reference, parse_reference
 from dure.hub.registry import Registry
 from dure.hub.retrieval import fetch, read_signatures, retrieve, verified_digest
 from dure.hub.signature import ANNOTATION, PAYLOAD_TYPE, Signature, signature_manifest, signature_tag
-from tests.registry.workplace import Site, make_bundle, registry
+from tests.registry.workplace import Site, make_bundle, make_key, openssl, registry, settle
 
 
 @pytest.fixture(scope="module")
@@ -28,24 +27,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture
 def at_home(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name, value in site.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("DURE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    settle(site, tmp_path, monkeypatch)
     return tmp_path
-
-
-def openssl(*arguments: str | Path, given: bytes = b"") -> bytes:
-    return subprocess.run(["openssl", *arguments], input=given, check=True, capture_output=True).stdout
-
-
-def make_key(folder: Path, name: str = "key", *, kind: str = "EC") -> tuple[Path, Path]:
-    """A private and a public key, made by openssl."""
-    private, public = folder / f"{name}.pem", folder / f"{name}.pub"
-    curve = ["-pkeyopt", "ec_paramgen_curve:P-256"] if kind == "EC" else []
-    openssl("genpkey", "-algorithm", kind, *curve, "-out", private)
-    openssl("pkey", "-in", private, "-pubout", "-out", public)
-    return private, public
 
 
 def push(folder: Path, name: str, *, sign_key: Path | None = None) -> Reference:

@@ -66,6 +66,26 @@ def registry(folder: Path, **settings: str) -> Iterator[Site]:
         script("down", str(folder))
 
 
+def settle(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have set what a user of the registry has, whose cache and whose Docker account are in a folder."""
+    own = {"DURE_CACHE": str(folder / "cache"), "DOCKER_CONFIG": str(folder / "docker")}
+    for name, value in {**site.environment, **own}.items():
+        monkeypatch.setenv(name, value)
+
+
+def openssl(*arguments: str | Path, given: bytes = b"") -> bytes:
+    return subprocess.run(["openssl", *arguments], input=given, check=True, capture_output=True).stdout
+
+
+def make_key(folder: Path, name: str = "key", *, kind: str = "EC") -> tuple[Path, Path]:
+    """A private and a public key, made by openssl."""
+    private, public = folder / f"{name}.pem", folder / f"{name}.pub"
+    curve = ["-pkeyopt", "ec_paramgen_curve:P-256"] if kind == "EC" else []
+    openssl("genpkey", "-algorithm", kind, *curve, "-out", private)
+    openssl("pkey", "-in", private, "-pubout", "-out", public)
+    return private, public
+
+
 def make_bundle(folder: Path, *, name: str = "Shout", text: str = "") -> Path:
     """Make a bundle as `dure hub new` does, whose `/shout` shouts, with a file of any text beside it."""
     write(Scaffold(name=name, path=folder, description=f"{name} makes texts loud", keywords=("text", "두레")))

@@ -53,6 +53,7 @@ class Container(Child):
         self._container: Any = None
         self._reader: threading.Thread | None = None
         self._known = False
+        self._pid = 0
         self._ending = False
         self._exit = threading.Event()
         self._code: int | None = None
@@ -61,9 +62,8 @@ class Container(Child):
 
     @property
     def pid(self) -> int:
-        """Process id of the container's first process, where the engine is this machine's; 0 while there is none."""
-        container = self._container
-        return 0 if container is None else int(container.attrs.get("State", {}).get("Pid", 0))
+        """Process id of the container's first process; 0 while there is none, or where it is not this machine's."""
+        return self._pid
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until the container has ended and is removed; whether it is."""
@@ -117,6 +117,7 @@ class Container(Child):
         self._reader.start()
         threading.Thread(target=self._await_exit, args=(self._engine,), daemon=True).start()
         place = self._engine.start(self._container, self._settings)
+        self._pid = self._engine.process_of(self._container)
         door = None if place is None else Door(*place, token)
         control = None if door is None else self._open(door)
         if control is not None and door is not None:

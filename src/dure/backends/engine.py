@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -75,9 +76,8 @@ class Engine:
 
     def describe(self) -> About:
         """Return what the engine tells of itself."""
-        info = self._info()
-        name = f"{self._client.version()['Components'][0]['Name']} {info['ServerVersion']}"
-        return About(name, info["Architecture"], info["DockerRootDir"], self._has_nvidia(info))
+        name = f"{self._client.version()['Components'][0]['Name']} {self._info['ServerVersion']}"
+        return About(name, self._info["Architecture"], self._info["DockerRootDir"], self._has_nvidia)
 
     # -- before anything is started -------------------------------------------------------------------------------
 
@@ -90,7 +90,7 @@ class Engine:
             DeviceNotFound: More GPUs than there are.
         """
         image = self._image(settings, fetch=True)
-        ours = _ARCHITECTURES.get(self._info()["Architecture"], self._info()["Architecture"])
+        ours = _ARCHITECTURES.get(self._info["Architecture"], self._info["Architecture"])
         theirs = image.attrs.get("Architecture") or ours
         if theirs != ours:
             raise BackendError(
@@ -119,7 +119,7 @@ class Engine:
 
     def _check_gpus(self, settings: ContainerSettings) -> None:
         here = self._is_here
-        if not self._has_nvidia(self._info()):
+        if not self._has_nvidia:
             raise BackendError(f"{settings.path}.gpus: the Docker Engine has no NVIDIA runtime: {TOOLKIT}")
         found = inventory()
         if here and not found.gpus and not os.path.exists("/dev/nvidiactl"):
@@ -130,11 +130,14 @@ class Engine:
             if max([wanted.count - 1, *numbers]) >= len(found.gpus):
                 raise DeviceNotFound(f"{settings.path}.gpus: {wanted} is asked for, and there are {len(found.gpus)}")
 
-    def _has_nvidia(self, info: dict[str, Any]) -> bool:
+    @property
+    def _has_nvidia(self) -> bool:
         hook = self._is_here and shutil.which("nvidia-container-runtime-hook") is not None
-        return hook or "nvidia" in info.get("Runtimes", {})
+        return hook or "nvidia" in self._info.get("Runtimes", {})
 
+    @cached_property
     def _info(self) -> dict[str, Any]:
+        """What the engine says of itself; asked once, since it takes its time."""
         info: dict[str, Any] = self._client.info()
         return info
 
@@ -186,21 +189,27 @@ class Engine:
             f"{settings.path}.network: the engine publishes no port of {settings.network!r}; take another"
         )
 
+    def process_of(self, container: Any) -> int:
+        """Return the id of a started container's first process; 0 if that is not among the processes of this machine.
+
+        An engine elsewhere, or in a virtual machine, tells a number that may be anybody's here.
+        """
+        pid = int(container.attrs.get("State", {}).get("Pid", 0))
+        try:
+            groups = Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii") if self._is_here else ""
+        except OSError:
+            return 0
+        return pid if container.id in groups else 0
+
     def _direct(self, container: Any) -> str:
         """Return the container's own address, if this machine reaches it: a published port has a proxy before it.
 
         Where the engine's network is not this machine's (a virtual machine, an engine without root), somebody else may
-        have that address; there the container's process is not among this machine's, or the engine says so.
+        have that address.
         """
-        state = container.attrs.get("State", {})
-        if not self._is_here or any("rootless" in option for option in self._info().get("SecurityOptions") or ()):
+        if any("rootless" in option for option in self._info.get("SecurityOptions") or ()):
             return ""
-        try:
-            if container.id not in Path(f"/proc/{state.get('Pid', 0)}/cgroup").read_text(encoding="ascii"):
-                return ""
-        except OSError:
-            return ""
-        networks = container.attrs["NetworkSettings"]["Networks"].values()
+        networks = container.attrs["NetworkSettings"]["Networks"].values() if self.process_of(container) else ()
         return next((network["IPAddress"] for network in networks if network.get("IPAddress")), "")
 
     @property

@@ -11,14 +11,14 @@ from typing import Any
 
 import click
 
+from dure.backends.image import PORT
 from dure.cli.options import given, spec_options
 from dure.errors import DureError
+from dure.flow.container import OF_CONTAINERS
 from dure.spec import ExecutorSpec, GatewaySpec
 
-PORT = 8080
 _CONFIG = "config.yml"
 _DEFAULTS: dict[str, Any] = {"host": "0.0.0.0", "protocol": ["http", "websocket", "grpc"], "port": [PORT] * 3}
-_OF_CONTAINERS = ("volumes", "cache", "user", "max_memory", "max_cpus", "max_processes", "network", "docker_kwargs")
 _ABOUT = f"""
 Ports:
   {PORT}   HTTP, WebSocket and gRPC, with dure's clients. Publish it under any number: -p 9000:{PORT}
@@ -52,7 +52,7 @@ class _Help(click.Command):
 
 
 @click.command(cls=_Help, context_settings={"help_option_names": ["-h", "--help"]})
-@spec_options(ExecutorSpec, skip=("uses", "needs", *_OF_CONTAINERS))
+@spec_options(ExecutorSpec, skip=("uses", "needs", *OF_CONTAINERS))
 @spec_options(GatewaySpec)
 def serve(**settings: Any) -> None:
     """Serve the bundle in this folder until SIGTERM."""

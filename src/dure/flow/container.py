@@ -15,7 +15,7 @@ from dure.flow.plan import Placement, bytes_of, most_replicas
 from dure.spec import ExecutorSpec
 from dure.worker.plain_control import Task
 
-_OF_CONTAINERS = (
+OF_CONTAINERS = (
     "volumes",
     "cache",
     "user",
@@ -25,6 +25,8 @@ _OF_CONTAINERS = (
     "network",
     "docker_kwargs",
 )
+"""Settings of an Executor that mean something in a container alone."""
+
 _NOT_OF_CONTAINERS = {
     "group": "a container hosts one Executor",
     "py_modules": "the image holds its own files; name them in its config.yml",
@@ -42,7 +44,7 @@ def container_of(spec: ExecutorSpec) -> ContainerSettings | None:
     image = image_name(spec.uses)
     gpus = None if spec.gpus is None else parse_gpus(spec.gpus, f"{spec.name}.gpus")
     if image is None:
-        _refuse(spec, dict.fromkeys(_OF_CONTAINERS, "only a container has it: uses='docker://image'"))
+        _refuse(spec, dict.fromkeys(OF_CONTAINERS, "only a container has it: uses='docker://image'"))
         return None
     if not image or image != image.strip():
         raise SpecError(f"{spec.name}.uses: {spec.uses!r} names no image, e.g. docker://sentence-encoder")
