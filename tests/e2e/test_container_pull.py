@@ -49,14 +49,15 @@ def answers(uses: str) -> bool:
 
 
 def test_what_is_missing_is_pulled_and_what_is_there_is_not(
-    name: str, site: Site, docker: Any, capfd: pytest.CaptureFixture[str]
+    name: str, site: Site, docker: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert answers(f"docker://{name}")
-    assert f"pulling the image {name}" in capfd.readouterr().err
+    assert f"pulling the image {name}" in caplog.text
     assert docker.images.get(name)
     before = site.log()
+    caplog.clear()
     assert answers("hub+docker://Worker/gpu")
-    assert "pulling" not in capfd.readouterr().err
+    assert "pulling" not in caplog.text
     assert site.log() == before, "the registry was asked"
 
 
