@@ -34,7 +34,8 @@ process, `from_wire` where it arrives, so the caller catches the class that was 
     │  └─ WorkerCrashed              the process died with this request in its hands
     ├─ ModelError 500
     │  ├─ ModelNotFound 404          lists where it was looked for
-    │  └─ UnsafeModel                pickled weights are refused
+    │  ├─ UnsafeModel                pickled weights are refused
+    │  └─ TrainingFailed             a training came to no model; the one before it is as it was
     ├─ HubError 502
     └─ MissingDependency (ImportError)   names the extra to install
 """
@@ -319,6 +320,12 @@ class UnsafeModel(ModelError):
     """The model's weights are pickled (or do not match their digest) and are refused."""
 
     code = "unsafe_model"
+
+
+class TrainingFailed(ModelError):
+    """A training came to no model: its loss was no number any more, or its process died again and again."""
+
+    code = "training"
 
 
 class HubError(DureError):

@@ -1,0 +1,1 @@
+"""What learns from texts: classifiers and taggers, how they are trained, and how good they are."""

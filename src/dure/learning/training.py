@@ -1,0 +1,233 @@
+"""The training loop: steps, validation after every epoch, the best epoch kept, checkpoints, early stopping.
+
+Knows learners; not what they learn, nor who asked for it or watches.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dure.errors import Cancelled, DeviceOutOfMemory, TrainingFailed
+from dure.learning.checkpoint import Checkpoint, load_checkpoint
+from dure.learning.kinds import Examples, learner_for
+from dure.learning.learner import Learner
+from dure.learning.model import Model
+from dure.learning.progress import Progress
+from dure.learning.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+CHECKPOINT_FILE = "checkpoint.safetensors"
+CHECKPOINT_EVERY_S = 10.0
+"""Seconds of work that a crash may cost."""
+
+_HISTORY_POINTS = 200
+
+Report = Callable[[Progress], None]
+Stop = Callable[[], bool]
+MakeLearner = Callable[[Recipe, Examples, Examples], Learner]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a training ended with.
+
+    Args:
+        model: The model of the best epoch.
+        recipe: As it was in the end: a smaller `batch_size` where the device's memory did not do for the one asked for.
+        score: Its score on the validation part.
+        history: Where the training stood, at most some hundred times.
+        elapsed_time_s: Seconds of training, without those that interruptions took.
+    """
+
+    model: Model
+    recipe: Recipe
+    score: float
+    history: tuple[Progress, ...]
+    elapsed_time_s: float
+
+
+@dataclass
+class _Course:
+    """Where a training stands: all that a checkpoint holds besides the learner's own state."""
+
+    next_step: int = 0
+    best_score: float = -math.inf
+    best_epoch: int = 0
+    elapsed_s: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def train(
+    recipe: Recipe,
+    parts: tuple[Examples, Examples],
+    *,
+    checkpoints: Path | None = None,
+    report: Report = lambda progress: None,
+    stop: Stop = lambda: False,
+    make_learner: MakeLearner = learner_for,
+) -> Trained:
+    """Train a model.
+
+    Args:
+        recipe: How.
+        parts: What is learnt from, and what validates.
+        checkpoints: A folder for the checkpoint of this training, which goes on from it if there is one; None: none is
+            made. One folder, one recipe and one set of data: whoever has used the model removes it.
+        report: Called after every step.
+        stop: Asked before every step whether to end here; a checkpoint is left.
+        make_learner: Who learns.
+
+    Raises:
+        ValidationError: The data cannot be learnt from.
+        TrainingFailed: The loss is no number any more.
+        DeviceOutOfMemory: Not even one example fits.
+        Cancelled: `stop` said so.
+    """
+    kept = load_checkpoint(checkpoints / CHECKPOINT_FILE) if checkpoints is not None else None
+    if kept is not None:  # what did not fit before does not fit now
+        recipe = Recipe.from_dict(kept.plain["recipe"])
+    note = ""
+    while True:
+        try:
+            training = _Training(make_learner(recipe, *parts), recipe, checkpoints, note)
+            return training.run(report, stop, kept)
+        except _DoesNotFit as error:
+            half = error.batch_size // 2
+            recipe = replace(recipe, batch_size=half, accumulate=recipe.accumulate * 2)
+            note = f"{error.batch_size} examples at once do not fit into the memory of {recipe.device}: now {half}"
+            kept = None  # what was begun with another batch size cannot be gone on from
+
+
+class _DoesNotFit(Exception):
+    def __init__(self, batch_size: int) -> None:
+        super().__init__(batch_size)
+        self.batch_size = batch_size
+
+
+class _Training:
+    def __init__(self, learner: Learner, recipe: Recipe, checkpoints: Path | None, note: str) -> None:
+        self._learner = learner
+        self._recipe = recipe
+        self._path = checkpoints / CHECKPOINT_FILE if checkpoints is not None else None
+        self._note = note
+        self._course = _Course()
+        self._best: dict[str, torch.Tensor] = {}
+        self._resumed_from = 0
+
+    def run(self, report: Report, stop: Stop, kept: Checkpoint | None) -> Trained:
+        if kept is not None:
+            self._resume(kept)
+        course, learner = self._course, self._learner
+        began, saved_at = time.perf_counter() - course.elapsed_s, time.perf_counter()
+        while course.next_step < learner.num_steps and not self._has_settled():
+            if stop():
+                self._save()
+                raise Cancelled(f"the training was stopped after {course.next_step} of {learner.num_steps} steps")
+            loss = self._step(course.next_step)
+            course.next_step += 1
+            score = self._validated() if course.next_step % learner.steps_per_epoch == 0 else None
+            course.elapsed_s = time.perf_counter() - began
+            progress = self._progress(loss, score)
+            self._remember(progress)
+            report(progress)
+            if time.perf_counter() - saved_at > CHECKPOINT_EVERY_S:
+                self._save()
+                saved_at = time.perf_counter()
+        if not self._best:  # a last epoch that is not a whole one
+            self._validated()
+        learner.set_weights(self._best)
+        model = learner.finish()
+        return Trained(
+            model=model,
+            recipe=self._recipe,
+            score=course.best_score,
+            history=tuple(Progress(**point) for point in course.history),
+            elapsed_time_s=time.perf_counter() - began,
+        )
+
+    def _step(self, number: int) -> float:
+        try:
+            loss = self._learner.step(number)
+        except Exception as error:
+            if not _is_out_of_memory(error):
+                raise
+            if self._learner.batch_size < 2:
+                raise DeviceOutOfMemory(
+                    f"not even one example fits into the memory of {self._recipe.device}: {error}"
+                ) from error
+            raise _DoesNotFit(self._learner.batch_size) from error
+        if not math.isfinite(loss):
+            rate = self._recipe.learning_rate
+            raise TrainingFailed(
+                f"the loss of step {number} is {loss}: the training has diverged. Train with a lower learning_rate"
+                + (f" than {rate:g}" if rate is not None else "")
+                + "; the model of the last training, if there is one, is as it was"
+            )
+        return loss
+
+    def _validated(self) -> float:
+        score = self._learner.validate()
+        if score > self._course.best_score:
+            self._course.best_score = score
+            self._course.best_epoch = self._epoch()
+            self._best = {name: tensor.clone() for name, tensor in self._learner.weights().items()}
+        return score
+
+    def _has_settled(self) -> bool:
+        patience = self._recipe.patience
+        if patience is None or self._course.next_step % self._learner.steps_per_epoch:
+            return False
+        return bool(self._best) and self._epoch() - self._course.best_epoch >= patience
+
+    def _epoch(self) -> int:
+        return math.ceil(self._course.next_step / self._learner.steps_per_epoch)
+
+    def _progress(self, loss: float, score: float | None) -> Progress:
+        return Progress(
+            step=self._course.next_step,
+            num_steps=self._learner.num_steps,
+            epoch=self._epoch(),
+            loss=loss,
+            score=score,
+            elapsed_time_s=self._course.elapsed_s,
+            resumed_from=self._resumed_from,
+            note=self._note,
+        )
+
+    def _remember(self, progress: Progress) -> None:
+        every = max(1, self._learner.num_steps // _HISTORY_POINTS)
+        if progress.score is not None or progress.step % every == 0:
+            self._course.history.append(asdict(progress))
+
+    def _save(self) -> None:
+        if self._path is None:
+            return
+        tensors = {f"state.{name}": tensor for name, tensor in self._learner.state().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in self._best.items()}
+        plain = {"recipe": self._recipe.as_dict(), "course": _plain(self._course)}
+        Checkpoint(tensors, plain).save(self._path)
+
+    def _resume(self, kept: Checkpoint) -> None:
+        self._learner.restore(_below("state.", kept.tensors))
+        self._best = _below("best.", kept.tensors)
+        course = kept.plain["course"]
+        self._course = _Course(**{**course, "best_score": course["best_score"] if self._best else -math.inf})
+        self._resumed_from = self._course.next_step
+
+
+def _plain(course: _Course) -> dict[str, Any]:
+    values = asdict(course)
+    return {**values, "best_score": course.best_score if math.isfinite(course.best_score) else None}
+
+
+def _below(prefix: str, tensors: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, DeviceOutOfMemory) or type(error).__name__ == "OutOfMemoryError"

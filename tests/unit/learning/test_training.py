@@ -1,0 +1,129 @@
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dure.errors import Cancelled, DeviceOutOfMemory, TrainingFailed
+from dure.learning import training
+from dure.learning.progress import Progress
+from dure.learning.recipe import Recipe
+from dure.learning.training import CHECKPOINT_FILE, Trained, train
+from tests.unit.learning.tiny_learner import TinyLearner, TinyModel, examples
+
+PARTS = (examples()[:48], examples()[48:])
+
+
+def trained(recipe: Recipe | None = None, learner: Any = TinyLearner, **options: Any) -> Trained:
+    return train(recipe or Recipe(task="tc"), PARTS, make_learner=learner, **options)
+
+
+def weight(result: Trained) -> torch.Tensor:
+    assert isinstance(result.model, TinyModel)
+    return result.model.weight
+
+
+def test_a_training_learns_and_tells_how_far_it_is() -> None:
+    told: list[Progress] = []
+    result = trained(report=told.append)
+    assert result.score == 1.0
+    assert [progress.step for progress in told] == list(range(1, 31))
+    assert told[-1].share == 1.0
+    assert [progress.epoch for progress in told if progress.score is not None] == [1, 2, 3, 4, 5]
+    assert told[-1].loss < told[0].loss
+    assert 0 < told[0].elapsed_time_s <= told[-1].elapsed_time_s <= result.elapsed_time_s
+    assert result.history == tuple(told), "a short training is remembered whole"
+
+
+def test_the_same_seed_gives_the_same_model_and_another_gives_another() -> None:
+    assert torch.equal(weight(trained()), weight(trained()))
+    assert not torch.equal(weight(trained()), weight(trained(Recipe(task="tc", seed=1))))
+
+
+@pytest.mark.parametrize("stopped_at", [1, 6, 13, 29])
+def test_a_training_that_goes_on_ends_as_one_that_was_never_stopped(tmp_path: Path, stopped_at: int) -> None:
+    told: list[Progress] = []
+    with pytest.raises(Cancelled, match=f"stopped after {stopped_at} of 30 steps"):
+        trained(checkpoints=tmp_path, report=told.append, stop=lambda: len(told) == stopped_at)
+    result = trained(checkpoints=tmp_path, report=told.append)
+    whole = trained()
+    assert torch.equal(weight(result), weight(whole))
+    assert result.score == whole.score
+    assert [progress.step for progress in told] == list(range(1, 31)), "no step was taken twice"
+    assert told[-1].resumed_from == stopped_at
+    assert [point.step for point in result.history] == [point.step for point in whole.history]
+
+
+def test_checkpoints_are_made_as_time_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY_S", 0.0)
+    seen = []
+    trained(checkpoints=tmp_path, report=lambda progress: seen.append((tmp_path / CHECKPOINT_FILE).exists()))
+    assert seen == [False] + [True] * 29
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT_FILE]
+
+
+class Worsening(TinyLearner):
+    """Best after its second epoch, worse from then on."""
+
+    validations = 0
+
+    def validate(self) -> float:
+        self.validations += 1
+        return {1: 0.5, 2: 0.9}.get(self.validations, 0.6)
+
+
+def test_the_best_epoch_is_what_is_kept() -> None:
+    after_two = trained(Recipe(task="tc", epochs=2), learner=TinyLearner)
+    result = trained(learner=Worsening)
+    assert result.score == 0.9
+    assert torch.equal(weight(result), weight(after_two))
+
+
+def test_early_stopping() -> None:
+    result = trained(Recipe(task="tc", epochs=50, patience=3), learner=Worsening)
+    assert result.history[-1].epoch == 5
+    assert result.score == 0.9
+
+
+def test_a_loss_that_is_no_number_ends_the_training() -> None:
+    class Diverging(TinyLearner):
+        def step(self, number: int) -> float:
+            return math.nan if number == 3 else super().step(number)
+
+    with pytest.raises(TrainingFailed, match=r"loss of step 3 is nan.*lower learning_rate than 2;"):
+        trained(Recipe(task="tc", learning_rate=2.0), learner=Diverging)
+
+
+class Full(TinyLearner):
+    """A device on which three examples fit."""
+
+    def step(self, number: int) -> float:
+        if self.batch_size > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().step(number)
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_told_of(tmp_path: Path) -> None:
+    told: list[Progress] = []
+    result = trained(learner=Full, report=told.append, checkpoints=tmp_path)
+    assert (result.recipe.batch_size, result.recipe.accumulate) == (2, 4)
+    assert told[0].note == "4 examples at once do not fit into the memory of cpu: now 2"
+
+
+def test_what_did_not_fit_is_not_tried_again_when_a_training_goes_on(tmp_path: Path) -> None:
+    told: list[Progress] = []
+    with pytest.raises(Cancelled):
+        trained(learner=Full, report=told.append, checkpoints=tmp_path, stop=lambda: len(told) == 10)
+    result = trained(learner=Full, report=told.append, checkpoints=tmp_path)
+    assert told[10].resumed_from == 10
+    assert torch.equal(weight(result), weight(trained(learner=Full)))
+
+
+def test_not_even_one_example_fits() -> None:
+    class Fuller(TinyLearner):
+        def step(self, number: int) -> float:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(DeviceOutOfMemory, match="not even one example fits into the memory of cpu"):
+        trained(learner=Fuller)
