@@ -1,15 +1,16 @@
 """Which kinds of models there are: who learns by a recipe, and who loads what was saved."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 from dure.dataset.example import LabelledText, TaggedText
+from dure.deps import require
 from dure.device.context import Context
 from dure.errors import ModelError
 from dure.learning.learner import Learner
 from dure.learning.model import MODEL_FILE, Model
+from dure.learning.model_file import read_model
 from dure.learning.recipe import Recipe
 
 Examples = Sequence[LabelledText] | Sequence[TaggedText]
@@ -24,6 +25,7 @@ def learner_for(recipe: Recipe, train: Examples, validation: Examples) -> Learne
         ModelNotFound: The recipe's encoder is not there.
         MissingDependency: A library is not installed.
     """
+    require("torch", "models")
     if recipe.task == "tc":
         texts = cast("Sequence[LabelledText]", train), cast("Sequence[LabelledText]", validation)
         if recipe.encoder is not None:
@@ -51,7 +53,8 @@ def load_model(folder: Path, context: Context) -> Model:
         DeviceNotFound: The device is not there.
         MissingDependency: A library is not installed.
     """
-    kind = _kind(folder / MODEL_FILE)
+    kind = read_model(folder)["kind"]
+    require("torch", "models")
     if kind == "ngram-classifier":
         from dure.learning.classifier import NgramClassifier
 
@@ -72,9 +75,3 @@ def load_model(folder: Path, context: Context) -> Model:
         f"{folder / MODEL_FILE} says that the model is a {kind!r}, which this version of dure does not know"
     )
 
-
-def _kind(path: Path) -> object:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["kind"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} does not say what the model is: {error!r}") from error

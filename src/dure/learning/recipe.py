@@ -69,6 +69,10 @@ class Recipe:
         if rate is not None and not (_is_number(rate) and math.isfinite(rate) and rate > 0):
             raise ValidationError(f"learning_rate={rate!r} is not a number above 0")
         parse_context(self.device)
+        if self.task == "ner" and self.class_weights != "none":
+            raise ValidationError(f"class_weights={self.class_weights!r} is for classes: a tagger has none")
+        if self.encoder is None and self.precision != "float32":
+            raise ValidationError(f"precision={self.precision!r} is for encoders: a model trained from nothing is small")
 
     def as_dict(self) -> dict[str, Any]:
         """Return its values by name, as JSON holds them."""

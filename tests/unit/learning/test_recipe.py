@@ -8,7 +8,7 @@ from dure.learning.recipe import Recipe
 
 
 def test_a_recipe_comes_back_from_its_values() -> None:
-    recipe = Recipe(task="ner", epochs=3, device="gpu:1", learning_rate=0.1, class_weights="balanced")
+    recipe = Recipe(task="tc", epochs=3, device="gpu:1", learning_rate=0.1, class_weights="balanced")
     assert Recipe.from_dict(recipe.as_dict()) == recipe
 
 
@@ -30,6 +30,8 @@ def test_a_recipe_comes_back_from_its_values() -> None:
         ({"batch_size": 0}, "batch_size=0 is not"),
         ({"seed": -1}, "seed=-1 is not a whole number from 0"),
         ({"class_weights": "even"}, "class_weights='even' is none of none, balanced"),
+        ({"task": "ner", "class_weights": "balanced"}, "is for classes: a tagger has none"),
+        ({"precision": "float16"}, "precision='float16' is for encoders"),
         ({"epoch": 1}, "a recipe has no 'epoch'. Did you mean 'epochs'?"),
     ],
 )
