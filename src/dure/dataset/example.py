@@ -4,7 +4,7 @@ Positions are characters (Unicode code points) of the text as it is given. Knows
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dure.errors import ValidationError
 
@@ -38,7 +38,7 @@ class LabelledText:
     text: str
     label: str
     id: str = ""
-    line: int = 0
+    line: int = field(default=0, compare=False)  # where it was found is no part of what it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class TaggedText:
     text: str
     entities: tuple[Span, ...]
     id: str = ""
-    line: int = 0
+    line: int = field(default=0, compare=False)  # where it was found is no part of what it is
 
 
 def ordered(text: str, entities: Iterable[Span]) -> tuple[Span, ...]:

@@ -4,6 +4,7 @@ Reads BIO (IOB2), IOB1, BIOES and BILOU, with the place before the type (`B-PER`
 holds for a whole file: a lone `I-` is an error in BIO, and how entities begin in IOB1. Knows no files.
 """
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ class Tag:
     type: str = ""
 
 
+@functools.lru_cache(maxsize=1024)
 def parse(tag: str) -> Tag:
     """Take a tag apart.
 
