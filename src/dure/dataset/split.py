@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from dure.dataset.example import LabelledText, TaggedText
-from dure.errors import SpecError
+from dure.errors import ValidationError
 
 Example = TypeVar("Example", LabelledText, TaggedText)
 
@@ -28,11 +28,11 @@ def split(examples: Sequence[Example], train_rate: float, seed: int) -> tuple[li
         seed: Another seed gives other parts.
 
     Raises:
-        SpecError: A rate that is no share, or that leaves one of the parts empty.
+        ValidationError: A rate that is no share, or that leaves one of the parts empty.
     """
     if not 0 < train_rate < 1:  # NaN is not, either
-        raise SpecError(
-            f"train_rate: {train_rate!r} is not between 0 and 1; 0.9 trains on nine rows of ten and validates on one"
+        raise ValidationError(
+            f"train_rate={train_rate!r} is not between 0 and 1; 0.9 trains on nine rows of ten and validates on one"
         )
     chance = random.Random(seed)
     strata = _strata(examples, chance)
@@ -47,8 +47,8 @@ def split(examples: Sequence[Example], train_rate: float, seed: int) -> tuple[li
             (validation if fits else train).extend(group)
             left -= len(group) if fits else 0
     if not train or not validation:
-        raise SpecError(
-            f"train_rate: {train_rate!r} of {len(examples):,} rows leaves nothing to {'validate' if train else 'train'}"
+        raise ValidationError(
+            f"train_rate={train_rate!r} of {len(examples):,} rows leaves nothing to {'validate' if train else 'train'}"
             " on (labels that are seen once are trained on); give more rows, another rate, or a file to validate on"
         )
     chance.shuffle(train)

@@ -5,7 +5,7 @@ import pytest
 
 from dure.dataset.example import LabelledText, Span, TaggedText
 from dure.dataset.split import split
-from dure.errors import SpecError
+from dure.errors import ValidationError
 
 
 def rows(*labels: str) -> list[LabelledText]:
@@ -55,11 +55,11 @@ def test_sentences_with_and_without_entities_are_shared_out_alike() -> None:
 @pytest.mark.parametrize("rate", [0, 1, 2, -0.5, math.nan, math.inf])
 def test_a_rate_that_is_no_share_is_refused(rate: float) -> None:
     # Trap 13
-    with pytest.raises(SpecError, match=r"^train_rate: .* not between 0 and 1"):
+    with pytest.raises(ValidationError, match=r"^train_rate=.* not between 0 and 1"):
         split(rows(*"ab" * 50), rate, 0)
 
 
 @pytest.mark.parametrize(("rate", "told"), [(0.99, "nothing to validate"), (0.5, "nothing to validate")])
 def test_a_part_that_would_be_empty_is_refused(rate: float, told: str) -> None:
-    with pytest.raises(SpecError, match=told):
+    with pytest.raises(ValidationError, match=told):
         split(rows("a", "b", "c"), rate, 0)
