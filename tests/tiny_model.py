@@ -2,6 +2,7 @@
 nothing; they are stored in half precision, as those that are carried to other machines are."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,:;!?'\"()-_"
 HIDDEN_SIZE, NUM_LAYERS, INTERMEDIATE_SIZE, MAX_LENGTH = 32, 2, 64, 64
 
 
-def write_tiny_model(folder: Path) -> Path:
-    """Write the model; needs the extra `models`."""
+def write_tiny_model(folder: Path, words: Sequence[str] = ()) -> Path:
+    """Write the model; needs the extra `models`. A token is a letter, or one of these words."""
     import torch
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertModel
 
-    vocabulary = [*SPECIAL, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
+    vocabulary = [*SPECIAL, *LETTERS, *(f"##{letter}" for letter in LETTERS), *words]
     tokenizer = Tokenizer(models.WordPiece({text: at for at, text in enumerate(vocabulary)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

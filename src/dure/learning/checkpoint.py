@@ -58,7 +58,7 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
         return None
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: it is no mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return Checkpoint(tensors, json.loads(file.metadata()["plain"]))
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ModelError(

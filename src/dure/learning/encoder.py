@@ -131,5 +131,5 @@ def _tokenizer(folder: Path) -> Any:
     path = folder / TOKENIZER_FILE
     try:
         return tokenizers.Tokenizer.from_file(str(path))
-    except Exception as error:  # noqa: BLE001  the library raises nothing narrower
+    except Exception as error:  # the library raises nothing narrower
         raise ModelError(f"{path} is no tokenizer, or a damaged one: {error}") from error

@@ -26,9 +26,7 @@ class EncoderClassifierLearner(FineTuning):
         ModelNotFound: The encoder is not on this machine.
     """
 
-    def __init__(
-        self, recipe: Recipe, train: Sequence[LabelledText], validation: Sequence[LabelledText]
-    ) -> None:
+    def __init__(self, recipe: Recipe, train: Sequence[LabelledText], validation: Sequence[LabelledText]) -> None:
         self.labels = tuple(sorted({example.label for example in train}))
         if len(self.labels) < 2:
             raise ValidationError(f"a classifier tells classes apart: {len(self.labels)} in the {len(train)} texts")
@@ -38,8 +36,9 @@ class EncoderClassifierLearner(FineTuning):
         self._tokens = [found.ids for found in self._encoder.tokens([example.text for example in train])]
         self._gold = torch.tensor([self.labels.index(example.label) for example in train])
         self._validation = [example for example in validation if example.label in self.labels]
-        torch.manual_seed(hash_of(recipe.seed, 0))  # the new layer
-        network = ClassifierNetwork(self._encoder.network, self._encoder.hidden_size, len(self.labels))
+        with torch.random.fork_rng([]):
+            torch.manual_seed(hash_of(recipe.seed, 0))  # the new layer
+            network = ClassifierNetwork(self._encoder.network, self._encoder.hidden_size, len(self.labels))
         super().__init__(recipe, network, [len(ids) for ids in self._tokens])
         counts = torch.bincount(self._gold, minlength=len(self.labels)).float()
         weights = len(train) / (len(self.labels) * counts) if recipe.class_weights == "balanced" else None

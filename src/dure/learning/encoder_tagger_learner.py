@@ -39,8 +39,9 @@ class EncoderTaggerLearner(FineTuning):
             torch.tensor(tags_of(window, train[window.row].entities, self.labels)) for window in self._windows
         ]
         self._validation = validation
-        torch.manual_seed(hash_of(recipe.seed, 0))  # the new layer
-        network = TaggerNetwork(self._encoder.network, self._encoder.hidden_size, len(self.labels))
+        with torch.random.fork_rng([]):
+            torch.manual_seed(hash_of(recipe.seed, 0))  # the new layer
+            network = TaggerNetwork(self._encoder.network, self._encoder.hidden_size, len(self.labels))
         super().__init__(recipe, network, [len(window.ids) for window in self._windows])
 
     def loss(self, rows: Sequence[int]) -> torch.Tensor:

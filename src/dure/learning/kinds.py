@@ -74,4 +74,3 @@ def load_model(folder: Path, context: Context) -> Model:
     raise ModelError(
         f"{folder / MODEL_FILE} says that the model is a {kind!r}, which this version of dure does not know"
     )
-

@@ -62,8 +62,8 @@ class Recipe:
             raise ValidationError(f"seed={self.seed!r} is not a whole number from 0 to {2**31 - 1}")
         if not _is_number(self.train_rate) or not 0 < self.train_rate < 1:  # NaN is not between either
             raise ValidationError(
-                f"train_rate={self.train_rate!r} is not between 0 and 1: it is the share of the data that is learnt from,"
-                " and both parts need some; 0.8 learns from 80 %"
+                f"train_rate={self.train_rate!r} is not between 0 and 1: it is the share of the data that is learnt"
+                " from, and both parts need some; 0.8 learns from 80 %"
             )
         rate = self.learning_rate
         if rate is not None and not (_is_number(rate) and math.isfinite(rate) and rate > 0):
@@ -72,7 +72,9 @@ class Recipe:
         if self.task == "ner" and self.class_weights != "none":
             raise ValidationError(f"class_weights={self.class_weights!r} is for classes: a tagger has none")
         if self.encoder is None and self.precision != "float32":
-            raise ValidationError(f"precision={self.precision!r} is for encoders: a model trained from nothing is small")
+            raise ValidationError(
+                f"precision={self.precision!r} is for encoders: a model trained from nothing is small"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Return its values by name, as JSON holds them."""

@@ -1,16 +1,18 @@
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 from dure.errors import Cancelled, DeviceOutOfMemory, TrainingFailed
 from dure.learning import training
-from dure.learning.progress import Progress
 from dure.learning.recipe import Recipe
 from dure.learning.training import CHECKPOINT_FILE, Trained, train
 from tests.unit.learning.tiny_learner import TinyLearner, TinyModel, examples
+
+if TYPE_CHECKING:
+    from dure.learning.progress import Progress
 
 PARTS = (examples()[:48], examples()[48:])
 

@@ -1,4 +1,4 @@
-"""The smallest real learner: logistic regression over hashed words, with Adam and noise, for tests of what drives learners."""
+"""The smallest real learner, for tests of what drives learners: logistic regression over words, with Adam and noise."""
 
 import json
 import zlib
