@@ -63,6 +63,7 @@ format: $(READY) ## rewrite the sources in the house's format
 
 proto: $(READY) ## write the protobuf stubs again
 	$(PY) -m grpc_tools.protoc -Isrc --python_out=$(PROTO_OUT) --pyi_out=$(PROTO_OUT) $(shell find src -name '*.proto')
+	$(PY) -m grpc_tools.protoc -Isrc --grpc_python_out=$(PROTO_OUT) $(shell find src/dure/bib -name '*.proto')
 
 clean: ## remove .venv and everything that was generated
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

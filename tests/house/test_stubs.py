@@ -9,7 +9,7 @@ import pytest
 
 from tests.house.sources import ROOT
 
-GENERATED = ("*_pb2.py", "*_pb2.pyi")
+GENERATED = ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py")
 
 
 def stubs(folder: Path) -> dict[str, str]:
