@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -37,6 +37,8 @@ CREATE TABLE IF NOT EXISTS events (
 );
 CREATE INDEX IF NOT EXISTS events_by_job ON events (job_id, number);
 """
+Place: TypeAlias = Callable[[Job, list[Job]], tuple[str, str]]
+
 _WAIT_S = 30.0  # for another process that writes
 _JOB_FIELDS = Job.__struct_fields__
 _EVENT_FIELDS = Event.__struct_fields__
@@ -157,50 +159,50 @@ class JobQueue:
         with self._transaction() as base:
             self._tell(base, event)
 
-    def claim(self, job_id: str, placed: str, may: Callable[[Job, list[Job]], str]) -> str:
-        """Have a queued job run now, unless something is in its way; empty if it does, else what is.
+    def claim(self, job_id: str, place: Place) -> str:
+        """Have a queued job run now, unless something is in its way; return what is, empty if nothing.
 
         Args:
             job_id: Which.
-            placed: Where it is to run.
-            may: Given the job and those that run, says what is in its way, or nothing. What it sees holds until the
-                claim is through: no other process can claim a job meanwhile.
+            place: Given the job and those that run, returns where it is to run and an empty text, or nothing and what
+                is in its way. What it sees holds until the claim is through: nobody else can claim a job meanwhile.
         """
         with self._transaction() as base:
             job = self.job(job_id)
-            if job.state is not State.QUEUED:
-                return f"it is {job.state}"
+            if job.state is not State.QUEUED or job.is_cancelled:
+                return f"it is {'cancelled' if job.is_cancelled else job.state}"
             running = self.jobs(State.RUNNING)
             same = next((other for other in running if other.model_name == job.model_name), None)
-            why = f"waits for {same.id}, which trains the same model" if same else may(job, running)
-            if why:
-                if why != job.note:
-                    base.execute("UPDATE jobs SET note = ? WHERE id = ?", (why, job_id))
-                    self._tell(base, Event(job_id=job_id, state=State.QUEUED, note=why))
-                return why
-            base.execute("UPDATE jobs SET state = 'running', note = '', placed = ? WHERE id = ?", (placed, job_id))
-            self._tell(base, self._last(base, job_id, State.RUNNING, f"runs on {placed}"))
-        return ""
+            placed, why = ("", f"waits for {same.id}, which trains the same model") if same else place(job, running)
+            if why and why != job.note:
+                base.execute("UPDATE jobs SET note = ? WHERE id = ?", (why, job_id))
+                self._tell(base, self._last(base, job_id, State.QUEUED, why))
+            if not why:
+                base.execute("UPDATE jobs SET state = 'running', note = '', placed = ? WHERE id = ?", (placed, job_id))
+                self._tell(base, self._last(base, job_id, State.RUNNING, f"runs on {placed}"))
+        return why
 
-    def requeue(self, job_id: str, note: str, *, num_crashes: int, step: int, recipe: dict[str, Any] | None = None) -> None:
+    def requeue(self, job_id: str, note: str, *, num_crashes: int = 0, step: int = -1) -> None:
         """Put a job whose worker is gone back to where it was in the queue; nothing happens to one that has ended."""
         with self._transaction() as base:
-            job = self.job(job_id)
-            if job.state is not State.RUNNING:
+            if self.job(job_id).state is not State.RUNNING:
                 return
             base.execute(
-                "UPDATE jobs SET state = 'queued', num_crashes = ?, step = ?, recipe = ? WHERE id = ?",
-                (num_crashes, step, msgspec.json.encode(recipe or job.recipe).decode(), job_id),
+                "UPDATE jobs SET state = 'queued', num_crashes = ?, step = ? WHERE id = ?", (num_crashes, step, job_id)
             )
             self._tell(base, self._last(base, job_id, State.QUEUED, note))
 
-    def finish(self, job_id: str, state: State, *, note: str = "", version: int = 0) -> bool:
+    def finish(
+        self, job_id: str, state: State, *, note: str = "", version: int = 0, score: float | None = None
+    ) -> bool:
         """End a job, and remove its data and checkpoints; whether it had not ended before."""
         with self._transaction() as base:
             if self.job(job_id).state.is_final:
                 return False
-            base.execute("UPDATE jobs SET state = ?, note = ?, version = ? WHERE id = ?", (state, note, version, job_id))
-            event = msgspec.structs.replace(self._last(base, job_id, state, note), version=version)
+            base.execute(
+                "UPDATE jobs SET state = ?, note = ?, version = ? WHERE id = ?", (state, note, version, job_id)
+            )
+            event = msgspec.structs.replace(self._last(base, job_id, state, note), version=version, score=score)
             self._tell(base, event if state is not State.DONE else msgspec.structs.replace(event, share=1.0))
         for path in (self.folder_of(job_id) / "data.jsonl", self.folder_of(job_id) / "checkpoints"):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
@@ -220,9 +222,16 @@ class JobQueue:
         return self.job(job_id)
 
     def last_event(self, job_id: str) -> Event:
-        """Return what was told of a job last, as to how far it is."""
+        """Return how far a job is, by what was told of it last."""
+        job = self.job(job_id)
         with self._lock:
-            return self._last(self._base, job_id, self.job(job_id).state, "")
+            return msgspec.structs.replace(self._last(self._base, job_id, job.state, job.note), version=job.version)
+
+    def furthest_step(self, job_id: str) -> int:
+        """Return the highest step that was ever told of a job; -1 if none was."""
+        with self._lock:
+            row = self._base.execute("SELECT MAX(step) FROM events WHERE job_id = ?", (job_id,)).fetchone()
+        return -1 if row[0] is None else int(row[0])
 
     def _jobs(self, which: str, *values: Any) -> list[Job]:
         with self._lock:
@@ -244,7 +253,9 @@ class JobQueue:
         """Return the last event of a job with another state and note, so that a watcher never sees it fall back."""
         row = base.execute("SELECT * FROM events WHERE job_id = ? ORDER BY number DESC LIMIT 1", (job_id,)).fetchone()
         known = {name: row[name] for name in _EVENT_FIELDS} if row else {"job_id": job_id}
-        return msgspec.convert({**known, "state": state, "note": note}, Event, strict=False)
+        return msgspec.convert(
+            {**known, "state": state, "note": note, "loss": None, "score": None}, Event, strict=False
+        )
 
     def _tell(self, base: sqlite3.Connection, event: Event) -> None:
         fields = msgspec.structs.asdict(event)

@@ -14,13 +14,16 @@ from dure.errors import DureError
 
 _COMMANDS = {
     "bench": ("dure.cli.bench", "Measure devices, encoders and services."),
+    "bib": ("dure.cli.bib", "Serve trainings and predictions over gRPC."),
     "client": ("dure.cli.client", "Send Documents to a Flow."),
     "devices": ("dure.cli.devices", "List the devices of this machine."),
     "doctor": ("dure.cli.doctor", "See what this machine has of what dure can use."),
     "executor": ("dure.cli.executor", "Serve one Executor."),
     "flow": ("dure.cli.flow", "Serve a Flow."),
     "hub": ("dure.cli.hub", "Make, share and fetch Executor bundles."),
+    "jobs": ("dure.cli.jobs", "See and cancel trainings."),
     "keys": ("dure.cli.keys", "Make, list and revoke API keys."),
+    "models": ("dure.cli.models", "See, name and delete trained models."),
     "plan": ("dure.cli.plan", "Print who would run where."),
 }
 

@@ -20,15 +20,16 @@ from dure.document.oip_messages import described
 _PACKAGES = ("grpc.reflection.v1alpha", "grpc.reflection.v1")
 
 
-def handlers_of(services: Iterable[str]) -> "tuple[grpc.GenericRpcHandler[Any, Any], ...]":
+def handlers_of(services: Iterable[str], files: Iterable[Any] = ()) -> "tuple[grpc.GenericRpcHandler[Any, Any], ...]":
     """Return what a server is given to tell of services, and of telling itself.
 
     Args:
-        services: Full names of services in `dure.proto`, of the Open Inference Protocol or of health.
+        services: Full names of services in `dure.proto`, of the Open Inference Protocol or of health, or of `files`.
+        files: Descriptors of other files in which services are.
     """
     tells = [f"{package}.ServerReflection" for package in _PACKAGES]
     tell: Any = reflection.aio  # type: ignore[attr-defined]  # the stubs lack it
-    servicer = tell.ReflectionServicer([*services, *tells], pool=_pool())
+    servicer = tell.ReflectionServicer([*services, *tells], pool=_pool(files))
     method = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         pb.ServerReflectionRequest.FromString,
@@ -37,10 +38,10 @@ def handlers_of(services: Iterable[str]) -> "tuple[grpc.GenericRpcHandler[Any, A
     return tuple(grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": method}) for name in tells)
 
 
-def _pool() -> DescriptorPool:
+def _pool(files: Iterable[Any]) -> DescriptorPool:
     # One of its own: messages of the Open Inference Protocol are not in the one that everybody shares.
     pool = DescriptorPool()
-    for file in (dure_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR, pb.DESCRIPTOR):
+    for file in (dure_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR, pb.DESCRIPTOR, *files):
         pool.AddSerializedFile(file.serialized_pb)
     pool.Add(described())
     older, newer = _PACKAGES

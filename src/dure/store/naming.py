@@ -12,7 +12,8 @@ from dure.errors import ValidationError
 _MAX_CHARACTERS = 64  # of up to 3 bytes each in UTF-8: a name fits into a file name's 255 bytes
 _NAME = re.compile(r"\w[\w.-]*")
 _RULE = (
-    f"a name has 1 to {_MAX_CHARACTERS} letters (of any script), digits, '.', '_' and '-', and begins with none of '.' and '-'"
+    f"a name has 1 to {_MAX_CHARACTERS} letters (of any script), digits, '.', '_' and '-', and begins with"
+    " neither '.' nor '-'"
 )
 
 
@@ -53,7 +54,9 @@ def checked_alias(alias: object) -> str:
     """
     name = checked_name(alias, "alias")
     if name.isdigit():
-        raise ValidationError(f"alias: {name!r} would be taken for the number of a version; use a letter, as in 'v{name}'")
+        raise ValidationError(
+            f"alias: {name!r} would be taken for the number of a version; use a letter, as in 'v{name}'"
+        )
     return name
 
 

@@ -33,7 +33,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def written_folder(parent: Path, write: Callable[[Path], None]) -> Iterator[Path]:
-    """Give a folder beside its place with what `write` wrote, all of it on the disk; gone after the block, if not moved.
+    """Give a folder with what `write` wrote, all of it on the disk; after the block it is gone, unless it was moved.
 
     Raises:
         ModelError: It cannot be written: the disk is full, for one.

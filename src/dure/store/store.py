@@ -132,7 +132,9 @@ class ModelStore:
         with locked(self.folder / name):
             aliases = self._aliases(name)
             if aliases.pop(alias, None) is None:
-                raise ModelNotFound(f"{name}@{alias}: there is no such alias. There are: {', '.join(aliases) or 'none'}")
+                raise ModelNotFound(
+                    f"{name}@{alias}: there is no such alias. There are: {', '.join(aliases) or 'none'}"
+                )
             replace_file(self.folder / name / _ALIASES, msgspec.json.encode(aliases))
 
     def delete(self, reference: str, *, with_aliases: bool = False) -> list[Version]:
@@ -149,7 +151,8 @@ class ModelStore:
         meant = parse_reference(reference)
         if meant.alias:
             raise ValidationError(
-                f"{reference} is an alias: delete the version that it points at by its number, or remove the alias alone"
+                f"{reference} is an alias: delete the version that it points at by its number, or remove"
+                " the alias alone"
             )
         self.resolve(reference)
         parent = self.folder / meant.name

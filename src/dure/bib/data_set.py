@@ -1,0 +1,107 @@
+"""The data set of a training: checked before the job is taken, kept as JSON lines until it ends.
+
+Knows rows; where they came from is its callers' business.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from dure.dataset.example import LabelledText, Span, TaggedText, ordered
+from dure.dataset.tags import scheme_of, spans_of
+from dure.errors import DecodeError, ValidationError
+
+Examples: TypeAlias = Sequence[LabelledText] | Sequence[TaggedText]
+
+
+class TaggedTokens(msgspec.Struct, frozen=True):
+    """Tokens with a tag each, as BIO and its kin have them.
+
+    Args:
+        tokens: Words, or characters.
+        tags: One for each token.
+        joiner: What stands between two tokens in the text.
+    """
+
+    tokens: Sequence[str]
+    tags: Sequence[str]
+    joiner: str = " "
+
+
+def labelled(rows: Iterable[tuple[str, str]]) -> list[LabelledText]:
+    """Return texts and labels as examples.
+
+    Raises:
+        ValidationError: There are none, labels are missing, or there is one class only; names the rows, from 0.
+    """
+    found = [LabelledText(text, label.strip()) for text, label in rows]
+    _refuse_none(found)
+    _refuse_rows([number for number, row in enumerate(found) if not row.label], "has no label; give each row one")
+    _refuse_rows([number for number, row in enumerate(found) if not row.text.strip()], "has no text; leave it out")
+    labels = Counter(row.label for row in found)
+    if len(labels) < 2:
+        raise ValidationError(f"data_set: every row has the label {next(iter(labels))!r:.60}; two or more are needed")
+    return found
+
+
+def tagged(rows: Iterable[tuple[str, Sequence[Span]] | TaggedTokens]) -> list[TaggedText]:
+    """Return texts with entities, or tokens with tags, as examples.
+
+    Raises:
+        ValidationError: There are none, no row has an entity, or a row cannot be read; names it, from 0.
+    """
+    rows = list(rows)
+    _refuse_none(rows)
+    scheme = scheme_of([row.tags for row in rows if isinstance(row, TaggedTokens)])
+    found = []
+    for number, row in enumerate(rows):
+        try:
+            if isinstance(row, TaggedTokens):
+                text, entities, _ = spans_of(row.tokens, row.tags, row.joiner, scheme=scheme)
+            else:
+                text, entities = row[0], ordered(row[0], row[1])
+        except ValidationError as error:
+            raise ValidationError(f"data_set[{number}]: {error}") from error
+        found.append(TaggedText(text, entities))
+    _refuse_rows([number for number, row in enumerate(found) if not row.text.strip()], "has no text; leave it out")
+    if not any(row.entities for row in found):
+        raise ValidationError("data_set: no row has an entity, so that there is nothing to learn; tag some")
+    return found
+
+
+def encoded(examples: Examples) -> tuple[list[bytes], str]:
+    """Return examples as JSON texts, one each, and the SHA-256 over all of them."""
+    rows = [msgspec.json.encode(example) for example in examples]
+    return rows, hashlib.sha256(b"\n".join(rows)).hexdigest()
+
+
+def read(path: Path, task: str) -> Examples:
+    """Return the examples that were kept in a file.
+
+    Raises:
+        DecodeError: It is damaged.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+        if task == "tc":
+            return [msgspec.json.decode(line, type=LabelledText) for line in lines]
+        return [msgspec.json.decode(line, type=TaggedText) for line in lines]
+    except (OSError, msgspec.DecodeError) as error:
+        raise DecodeError(f"{path}: the data set that was kept is damaged: {error}") from error
+
+
+def _refuse_none(rows: Sequence[object]) -> None:
+    if not rows:
+        raise ValidationError(
+            "data_set: there are no rows, and nothing is learnt from nothing; give some hundred or more"
+        )
+
+
+def _refuse_rows(numbers: Sequence[int], what: str) -> None:
+    if numbers:
+        more = f" (and {len(numbers) - 1:,} more rows)" if len(numbers) > 1 else ""
+        raise ValidationError(f"data_set[{numbers[0]}]{more} {what}")

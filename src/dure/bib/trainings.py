@@ -1,0 +1,123 @@
+"""Trainings, for whoever wants one: asked for, watched, cancelled. What the services, Executors and commands share.
+
+Knows what a training may be asked to be; does not train: workers do, in processes of their own.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from dure.bib.data_set import Examples, encoded
+from dure.bib.foreman import Foreman, Workshop
+from dure.bib.job import Event, Job
+from dure.bib.queue import JobQueue, Submission
+from dure.bib.room import needed_bytes
+from dure.device.context import parse_context
+from dure.device.probe import require_device
+from dure.learning.recipe import Recipe
+from dure.store.home import home_folder
+
+_LOOKED_AT_EVERY_S = 0.1
+
+
+class Trainings:
+    """The jobs below a home folder, and the foreman who has them done.
+
+    Args:
+        device: Where they run: `cpu`, any `gpu`, or one of them, such as `gpu:1`.
+        home: Instead of the home folder.
+        workshop: How they are run, instead of as usual on that device.
+
+    Raises:
+        DeviceNotFound: The device is not there.
+        ModelError: Jobs cannot be kept in that folder.
+    """
+
+    def __init__(self, device: str = "cpu", home: Path | None = None, workshop: Workshop | None = None) -> None:
+        home = home or home_folder()
+        self.device = _normal(device)
+        self.queue = JobQueue(home / "jobs")
+        workshop = workshop or Workshop(models=home / "models")
+        self._foreman = Foreman(self.queue, replace(workshop, device=self.device))
+        self._foreman.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Start nothing more; what trains trains on."""
+        self._foreman.close()
+        self.queue.close()
+
+    def submit(self, model_name: str, recipe: Recipe, examples: Examples) -> Job:
+        """Take a training into the queue.
+
+        Args:
+            model_name: Under which the model is published. While another of this name trains, it waits.
+            recipe: How; its device is replaced by that of these trainings.
+            examples: What is learnt from, and validated on, as the recipe's `train_rate` splits it.
+
+        Raises:
+            ValidationError: The name cannot be one.
+            ModelError: The job cannot be kept.
+        """
+        rows, digest = encoded(examples)
+        on_gpu = self.device != "cpu"
+        # The worker sees one GPU alone, whichever it is given.
+        recipe = replace(recipe, device="gpu(0)" if on_gpu else "cpu")
+        submission = Submission(
+            model_name=model_name,
+            recipe=recipe.as_dict(),
+            rows=rows,
+            digest=digest,
+            device=self.device,
+            need_bytes=needed_bytes(recipe) if on_gpu else 0,
+        )
+        job = self.queue.submit(submission)
+        self._foreman.wake()
+        return job
+
+    def watch(self, job_id: str) -> Iterator[Event]:
+        """Yield what is told of a job, from its beginning to its end, as it comes.
+
+        Raises:
+            JobNotFound: There is no such job.
+        """
+        return watch(self.queue, job_id)
+
+
+def watch(queue: JobQueue, job_id: str) -> Iterator[Event]:
+    """Yield what is told of a job, from its beginning to its end, as it comes; in whatever process it is done.
+
+    Raises:
+        JobNotFound: There is no such job.
+    """
+    queue.job(job_id)
+    after = 0
+    while True:
+        events = queue.events(job_id, after)
+        for event in events:
+            after = event.number
+            yield event
+            if event.state.is_final:
+                return
+        if not events:
+            time.sleep(_LOOKED_AT_EVERY_S)
+
+
+def _normal(device: str) -> str:
+    """Return a device's name as jobs have it, once it is there: `gpu` without a number is any GPU."""
+    if device.strip().lower() in ("gpu", "cuda"):
+        require_device(parse_context("gpu"))
+        return "gpu"
+    context = parse_context(device)
+    require_device(context)
+    return "cpu" if context.kind == "cpu" else str(context)

@@ -1,0 +1,180 @@
+"""The program of one training: `python -m dure.bib.worker JOB JOBS_FOLDER MODELS_FOLDER LOCK`.
+
+A process of its own, in its own session and of low priority, so that it outlives who started it and takes no time from
+predictions. It holds a lock as long as it lives: by that, and by nothing else, others know that it does.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+import dure
+from dure.bib import data_set
+from dure.bib.job import Event, Job, State
+from dure.bib.queue import JobQueue
+from dure.dataset.split import split
+from dure.errors import Cancelled, DureError
+from dure.learning.kinds import learner_for
+from dure.learning.model import Model
+from dure.learning.progress import Progress
+from dure.learning.recipe import Recipe
+from dure.learning.scores import classification_scores, entity_scores
+from dure.learning.training import MakeLearner, Trained, train
+from dure.store.store import ModelStore
+from dure.store.version import Version
+
+if TYPE_CHECKING:
+    from dure.dataset.example import LabelledText, TaggedText
+
+_NICENESS = 10
+_TOLD_EVERY_S = 0.2
+_ASKED_EVERY_S = 0.1
+HISTORY = "history.json"
+"""Where the training stood, beside the model's files."""
+
+
+class Reporter:
+    """Tells of a training, as often as people can read; losses between are averaged."""
+
+    def __init__(self, queue: JobQueue, job_id: str) -> None:
+        self._queue = queue
+        self._job_id = job_id
+        self._losses: list[float] = []
+        self._told_at = 0.0
+        self._note = ""
+        self._resumed = False
+
+    def __call__(self, progress: Progress) -> None:
+        """Take note of a step, and tell of it if it is time."""
+        self._losses.append(progress.loss)
+        now = time.monotonic()
+        note = progress.note if progress.note != self._note else ""
+        if progress.resumed_from and not self._resumed:
+            note = f"goes on from step {progress.resumed_from}{'; ' if note else ''}{note}"
+        due = now - self._told_at >= _TOLD_EVERY_S or progress.step == progress.num_steps
+        if not due and progress.score is None and not note:
+            return
+        self._queue.tell(
+            Event(
+                job_id=self._job_id,
+                step=progress.step,
+                num_steps=progress.num_steps,
+                share=progress.share,
+                epoch=progress.epoch,
+                loss=sum(self._losses) / len(self._losses),
+                score=progress.score,
+                elapsed_time_s=progress.elapsed_time_s,
+                note=note,
+            )
+        )
+        self._told_at, self._note, self._losses, self._resumed = now, progress.note, [], True
+
+
+class Ending:
+    """Whether a training is to end before its time: somebody has cancelled it, or this process is to go."""
+
+    def __init__(self, queue: JobQueue, job_id: str) -> None:
+        self._queue = queue
+        self._job_id = job_id
+        self._asked_at = 0.0
+        self._cancelled = False
+        self.told_to_go = False
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def __call__(self) -> bool:
+        """Look, now and then."""
+        now = time.monotonic()
+        if now - self._asked_at >= _ASKED_EVERY_S:
+            self._asked_at = now
+            job = self._queue.job(self._job_id)
+            self._cancelled = job.is_cancelled or job.state is not State.RUNNING
+        return self._cancelled or self.told_to_go
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self.told_to_go = True
+
+
+def run(queue: JobQueue, store: ModelStore, job_id: str, make_learner: MakeLearner = learner_for) -> None:
+    """Do a job to its end, whatever that is: a version, a failure with its reason, or the queue again."""
+    job = queue.job(job_id)
+    ending = Ending(queue, job_id)
+    try:
+        version = _published(store, job) or _train(queue, store, job, ending, make_learner)
+    except Cancelled:
+        if ending.told_to_go and not queue.job(job_id).is_cancelled:
+            queue.requeue(job_id, "its process was told to end; it goes on from here", step=job.step)
+        else:
+            queue.finish(job_id, State.CANCELLED, note="cancelled")
+    except DureError as error:
+        queue.finish(job_id, State.FAILED, note=str(error))
+    else:
+        scores = version.card["scores"]
+        score = scores.get("accuracy", scores.get("entity_f1"))
+        queue.finish(job_id, State.DONE, version=version.number, score=score)
+
+
+def _published(store: ModelStore, job: Job) -> Version | None:
+    """Return the version that this job has published already, if its process died before it could say so."""
+    return next((version for version in store.versions(job.model_name) if version.card.get("job") == job.id), None)
+
+
+def _train(queue: JobQueue, store: ModelStore, job: Job, ending: Ending, make_learner: MakeLearner) -> Version:
+    recipe = Recipe.from_dict(job.recipe)
+    folder = queue.folder_of(job.id)
+    examples = data_set.read(folder / "data.jsonl", job.task)
+    parts: Any = split(cast("list[LabelledText]", examples), recipe.train_rate, recipe.seed)
+    checkpoints = folder / "checkpoints"
+    checkpoints.mkdir(exist_ok=True)
+    report = Reporter(queue, job.id)
+    trained = train(recipe, parts, checkpoints=checkpoints, report=report, stop=ending, make_learner=make_learner)
+
+    def write(place: Path) -> None:
+        trained.model.save(place)
+        (place / HISTORY).write_bytes(msgspec.json.encode([point.as_dict() for point in trained.history]))
+
+    return store.publish(job.model_name, write, _card(job, trained, parts))
+
+
+def _card(job: Job, trained: Trained, parts: Any) -> dict[str, Any]:
+    return {
+        "task": job.task,
+        "kind": trained.model.kind,
+        "labels": list(trained.model.labels),
+        "scores": _scores(trained.model, parts[1]),
+        "data": {"digest": job.digest, "rows": job.num_rows, "train": len(parts[0]), "validation": len(parts[1])},
+        "recipe": trained.recipe.as_dict(),
+        "seconds": trained.elapsed_time_s,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "dure": dure.__version__,
+        "job": job.id,
+    }
+
+
+def _scores(model: Model, validation: Any) -> dict[str, float]:
+    """Return the scores of the model as it is published, by name."""
+    predicted: Any = model.predict([example.text for example in validation])
+    if model.task == "tc":
+        labels = classification_scores([row.label for row in validation], [said.label for said in predicted])
+        return {"accuracy": labels.accuracy, "macro_f1": labels.macro_f1}
+    rows = cast("list[TaggedText]", validation)
+    found = entity_scores([row.entities for row in rows], predicted)
+    return {"entity_f1": found.entity_f1, "precision": found.precision, "recall": found.recall}
+
+
+def main(work: Callable[..., None] = run) -> None:
+    """Run the job that the command line names."""
+    job_id, jobs, models, lock = sys.argv[1:]
+    os.set_inheritable(int(lock), False)  # what this process starts does not live for it
+    os.nice(_NICENESS)
+    work(JobQueue(Path(jobs)), ModelStore(Path(models)), job_id)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""A training worker as dure's own, but for the learner: the smallest there is, slowed down so that it can be killed.
+
+TINY_STEP_S seconds a step, a checkpoint every TINY_CHECKPOINT_S seconds.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import cast
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from dure.bib import worker
+from dure.bib.queue import JobQueue
+from dure.learning import training
+from dure.learning.kinds import Examples
+from dure.learning.learner import Learner
+from dure.learning.recipe import Recipe
+from dure.store.store import ModelStore
+from tests.unit.learning.tiny_learner import TinyLearner
+
+
+class SlowLearner(TinyLearner):
+    def step(self, number: int) -> float:
+        time.sleep(float(os.environ.get("TINY_STEP_S", "0")))
+        if os.environ.get("TINY_DIES_AT") == str(number):
+            os.write(2, b"the end is near\n")
+            os._exit(3)
+        return super().step(number)
+
+
+def make_slow(recipe: Recipe, train: Examples, validation: Examples) -> Learner:
+    return cast("Learner", SlowLearner(recipe, train, validation))
+
+
+def run(queue: JobQueue, store: ModelStore, job_id: str) -> None:
+    training.CHECKPOINT_EVERY_S = float(os.environ.get("TINY_CHECKPOINT_S", "10"))
+    worker.run(queue, store, job_id, make_slow)
+
+
+if __name__ == "__main__":
+    worker.main(run)
