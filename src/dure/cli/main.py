@@ -18,6 +18,7 @@ _COMMANDS = {
     "client": ("dure.cli.client", "Send Documents to a Flow."),
     "devices": ("dure.cli.devices", "List the devices of this machine."),
     "doctor": ("dure.cli.doctor", "See what this machine has of what dure can use."),
+    "evaluate": ("dure.cli.evaluate", "See how good a model is."),
     "executor": ("dure.cli.executor", "Serve one Executor."),
     "flow": ("dure.cli.flow", "Serve a Flow."),
     "hub": ("dure.cli.hub", "Make, share and fetch Executor bundles."),
@@ -25,6 +26,8 @@ _COMMANDS = {
     "keys": ("dure.cli.keys", "Make, list and revoke API keys."),
     "models": ("dure.cli.models", "See, name and delete trained models."),
     "plan": ("dure.cli.plan", "Print who would run where."),
+    "predict": ("dure.cli.predict", "Classify texts, or find the entities in them."),
+    "train": ("dure.cli.train", "Train a model on your data."),
 }
 
 

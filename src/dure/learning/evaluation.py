@@ -4,7 +4,7 @@ Knows models and examples; not where either comes from, nor how the result is sh
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from dure.learning.reliability import Reliability, reliability
 from dure.learning.scores import ClassificationScores, EntityScores, classification_scores, entity_scores
 
 MAX_MISTAKES = 20
+_TEXTS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +70,20 @@ class Evaluation:
         return {**scores, **values, "texts_per_s": self.rows / self.elapsed_time_s if self.elapsed_time_s else None}
 
 
-def evaluate(model: Model, examples: Examples, batch_size: int | None = None) -> Evaluation:
+def evaluate(
+    model: Model,
+    examples: Examples,
+    *,
+    batch_size: int | None = None,
+    report: Callable[[int], None] = lambda _: None,
+) -> Evaluation:
     """Predict texts, and compare with what is there.
 
     Args:
         model: A model.
         examples: Texts with labels for a classifier, with entities for a tagger; none that it was trained on.
         batch_size: Texts of one pass; None: what is good for this kind of model.
+        report: Told now and then how many texts are done.
 
     Raises:
         ValidationError: No examples, or those of another task than the model's.
@@ -84,16 +92,21 @@ def evaluate(model: Model, examples: Examples, batch_size: int | None = None) ->
     if not examples or not isinstance(examples[0], wanted):
         what = "labels" if model.task == "tc" else "entities"
         raise ValidationError(f"the model needs texts with {what} to be evaluated; these are {len(examples)} others")
-    began = time.perf_counter()
-    predicted = model.predict([example.text for example in examples], batch_size)
-    elapsed_time_s = time.perf_counter() - began
+    texts = [example.text for example in examples]
+    predicted: list[Any] = []
+    elapsed_time_s = 0.0
+    for at in range(0, len(texts), _TEXTS_AT_ONCE):
+        began = time.perf_counter()
+        predicted += model.predict(texts[at : at + _TEXTS_AT_ONCE], batch_size)
+        elapsed_time_s += time.perf_counter() - began
+        report(len(predicted))
     if model.task == "tc":
-        texts, labels = cast("Sequence[LabelledText]", examples), cast("list[Classification]", predicted)
-        parts = _of_labels(texts, labels)
-        there = {example.label for example in texts}
+        labelled = cast("Sequence[LabelledText]", examples)
+        parts = _of_labels(labelled, predicted)
+        there = {example.label for example in labelled}
     else:
-        tagged, entities = cast("Sequence[TaggedText]", examples), cast("list[list[Entity]]", predicted)
-        parts = _of_entities(tagged, entities)
+        tagged = cast("Sequence[TaggedText]", examples)
+        parts = _of_entities(tagged, predicted)
         there = {span.type for example in tagged for span in example.entities}
     scores, sureness, mistakes = parts
     return Evaluation(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dure.learning.evaluation import Evaluation, Mistake
-from dure.learning.fonts import drawable
+from dure.learning.fonts import legend
 from dure.learning.highlight import in_html
 from dure.learning.pictures import bars, confusion, learning_curve, reliability_diagram
 from dure.learning.progress import Progress
@@ -105,14 +105,10 @@ def _numbers(evaluation: Evaluation, made: str) -> str:
 def _legend(evaluation: Evaluation) -> str:
     """Say which labels the numbers stand for, where no font of this machine could draw them."""
     scores = evaluation.scores
-    if isinstance(scores, ClassificationScores):
-        labels = list(scores.labels)
-    else:
-        labels = list(scores.per_type)
-    _, legend = drawable(labels)
-    if not legend:
+    numbers = legend(scores.per_label if isinstance(scores, ClassificationScores) else scores.per_type)
+    if not numbers:
         return ""
-    lines = "".join(f"<tr><td>{number}</td><td>{html.escape(label)}</td></tr>" for number, label in legend.items())
+    lines = "".join(f"<tr><td>{number}</td><td>{html.escape(label)}</td></tr>" for number, label in numbers.items())
     return f"<h2>Labels that could not be drawn</h2><table>{lines}</table>"
 
 

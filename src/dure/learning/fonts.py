@@ -5,35 +5,40 @@ Knows fonts; does not know what is drawn. A label that no font can draw gets a n
 
 import functools
 from collections.abc import Iterable
+from pathlib import Path
 
 from dure.deps import require
 
 EXTRA = "pictures"
 _FIRST = "DejaVu Sans"
-# Fonts with Hangul that systems have: Linux, Windows, macOS.
+# What the files of fonts with Hangul are called, in the order of preference: those of Linux, Windows, macOS.
 _OTHERS = (
-    "NanumGothic",
-    "NanumBarunGothic",
-    "Noto Sans CJK KR",
-    "Noto Sans KR",
-    "Noto Sans CJK JP",
-    "Noto Sans CJK SC",
-    "Malgun Gothic",
-    "Apple SD Gothic Neo",
-    "AppleGothic",
-    "UnDotum",
-    "Baekmuk Gulim",
-    "WenQuanYi Zen Hei",
-    "Unifont",
+    "nanumgothic",
+    "nanumbarungothic",
+    "notosanskr",
+    "notosanscjk",
+    "malgun",
+    "applesdgothicneo",
+    "applegothic",
+    "undotum",
+    "wqy-zenhei",
+    "unifont",
 )
 
 
 @functools.cache
 def families() -> tuple[str, ...]:
     """Return the fonts to draw with, each for what those before it lack."""
-    manager = require("matplotlib.font_manager", EXTRA).fontManager
-    there = {font.name for font in manager.ttflist}
-    return (_FIRST, *(name for name in _OTHERS if name in there))
+    manager = require("matplotlib.font_manager", EXTRA)
+    # Matplotlib's own list of fonts is kept on the disk, and does not know those that were installed since.
+    found: dict[str, str] = {}
+    for path in sorted(map(Path, manager.findSystemFonts())):
+        stem = path.stem.lower()
+        begin = stem.removesuffix("-regular")
+        if begin in _OTHERS and begin not in found:
+            manager.fontManager.addfont(path)
+            found[begin] = manager.FontProperties(fname=path).get_name()
+    return (_FIRST, *(found[begin] for begin in _OTHERS if begin in found))
 
 
 def written(labels: Iterable[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dure.deps import require
-from dure.learning.fonts import EXTRA, drawable, families
+from dure.learning.fonts import EXTRA, families, written
 from dure.learning.progress import Progress
 from dure.learning.reliability import Reliability
 from dure.learning.scores import ClassificationScores, Score
@@ -45,17 +45,17 @@ def learning_curve(history: Sequence[Progress]) -> bytes:
 def confusion(scores: ClassificationScores) -> bytes:
     """Draw which label is taken for which; of more than `MAX_CONFUSED` labels those that are confused most."""
     shown = _most_confused(scores)
-    written, _ = drawable([scores.labels[at] for at in shown])
+    drawn = written(scores.labels)
+    names = [drawn[scores.labels[at]] for at in shown]
     cells = [[scores.confusion[row][column] for column in shown] for row in shown]
     # Of all the rows of a label, also where some of the labels that it was taken for are not shown.
-    shares = [
-        [count / max(1, sum(scores.confusion[at])) for count in row] for at, row in zip(shown, cells, strict=True)
-    ]
+    rows = [max(1, sum(scores.confusion[at])) for at in shown]
+    shares = [[count / total for count in row] for total, row in zip(rows, cells, strict=True)]
 
     def draw(axes: Any) -> None:
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        axes.set_xticks(range(len(shown)), written, rotation=90 if len(shown) > 4 else 0, fontsize=8)
-        axes.set_yticks(range(len(shown)), written, fontsize=8)
+        axes.set_xticks(range(len(shown)), names, rotation=90 if len(shown) > 4 else 0, fontsize=8)
+        axes.set_yticks(range(len(shown)), names, fontsize=8)
         axes.set_xlabel("predicted")
         axes.set_ylabel("there")
         axes.grid(visible=False)
@@ -75,7 +75,7 @@ def bars(scores: dict[str, Score]) -> bytes:
     """Draw F1 as a bar for each label or type, the worst at the top, with precision and recall as marks upon it."""
     names = sorted(scores, key=lambda name: (scores[name].f1, name))
     found = [scores[name] for name in names]
-    written, _ = drawable(names)
+    drawn = written(scores)
     ys = range(len(names))
 
     def draw(axes: Any) -> None:
@@ -83,16 +83,16 @@ def bars(scores: dict[str, Score]) -> bytes:
         axes.plot([score.precision for score in found], ys, ">", color=_RED, markersize=4.5, label="precision")
         axes.plot([score.recall for score in found], ys, "<", color=_GREEN, markersize=4.5, label="recall")
         for y, score in zip(ys, found, strict=True):
-            axes.text(1.02, y, f"{score.f1:.3f}   {score.support:,}", va="center", fontsize=8, color="0.25")
+            axes.text(1.04, y, f"{score.f1:.3f}   {score.support:,}", va="center", fontsize=8, color="0.25")
         axes.set_title("F1      rows", fontsize=8, loc="right", color="0.25")
-        axes.set_yticks(ys, written, fontsize=8)
-        axes.set_xlim(0, 1.16)
+        axes.set_yticks(ys, [drawn[name] for name in names], fontsize=8)
+        axes.set_xlim(0, 1.2)
         axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
         axes.set_ylim(len(names) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
-        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.45, -0.6 / (0.23 * len(names))), ncols=3)
+        axes.figure.legend(fontsize=8, loc="outside lower center", ncols=3, frameon=False)
 
-    return _png("", (7.4, 1.6 + 0.23 * len(names)), draw)
+    return _png("", (7.4, 1.4 + 0.25 * len(names)), draw)
 
 
 def reliability_diagram(found: Reliability) -> bytes:

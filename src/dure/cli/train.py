@@ -1,0 +1,179 @@
+"""`dure train tc|ner DATA --model-name NAME`: a model out of a file of labelled or tagged texts.
+
+Knows what is asked for and what is shown. A training is a job, done by a worker in a process of its own; only one that
+is validated on a file of its own is done here.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from dure.cli.bar import Advance, bar
+from dure.cli.dataset import DATA_FILE, data_options, read
+
+if TYPE_CHECKING:
+    from dure.bib.job import Event
+    from dure.dataset.dataset import Dataset
+    from dure.learning.kinds import Examples
+    from dure.learning.progress import Progress
+    from dure.learning.recipe import Recipe
+    from dure.store.version import Version
+
+Tell = Callable[[dict[str, Any]], None]
+_WEIGHTS = ("none", "balanced")
+_PRECISIONS = ("float32", "bfloat16", "float16")
+_RECIPE = ("epochs", "train_rate", "seed", "device", "encoder", "batch_size", "accumulate", "learning_rate")
+_RECIPE += ("patience", "class_weights", "precision")
+
+
+@click.command()
+@click.argument("task", type=click.Choice(["tc", "ner"]))
+@click.argument("data", type=DATA_FILE)
+@click.option("--model-name", required=True, help="Under which the model is kept; a new version if it is there.")
+@click.option("--epochs", type=int, help="How often every row is seen.  [default: what is good for the model]")
+@click.option("--train-rate", type=float, default=0.9, show_default=True, help="Share of the rows that is learnt from.")
+@click.option("--validation", type=DATA_FILE, help="Validate on this file, not on a share of the rows.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another one gives another split and model.")
+@click.option("--device", default="cpu", show_default=True, help="Where to train: cpu, gpu, gpu:1.")
+@click.option("--encoder", help="Folder of a Hugging Face encoder to fine-tune.  [default: a small model from nothing]")
+@click.option("--batch-size", type=int, help="Rows of one pass.  [default: what is good for the model]")
+@click.option("--accumulate", type=int, default=1, show_default=True, help="Passes that make one step.")
+@click.option("--learning-rate", type=float, help="Of the optimiser.  [default: what is good for the model]")
+@click.option("--patience", type=int, help="Stop after so many epochs that were no better than the best.")
+@click.option("--class-weights", type=click.Choice(["none", "balanced"]), default="none", show_default=True)
+@click.option(
+    "--precision", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True
+)
+@click.option("--result", type=click.Path(dir_okay=False, path_type=Path), help="Write steps with elapsed_time here.")
+@click.option("--progress/--no-progress", default=None, help="Show progress.  [default: on a terminal]")
+@data_options
+def train(task: str, data: Path, model_name: str, **settings: Any) -> None:
+    """Train a model that classifies texts (tc) or finds named entities (ner) on the rows of DATA.
+
+    What is in the data is told first: rows, labels, lengths, leaks, and problems by line. The result file holds a JSON
+    object for each step that is told, with elapsed_time in seconds, and one for the model at the end.
+    """
+    from dure.dataset.report import report
+    from dure.dataset.rows import check_trainable
+    from dure.dataset.split import split
+    from dure.learning.recipe import Recipe
+
+    recipe = Recipe(task=cast("Any", task), **{name: settings[name] for name in _RECIPE})
+    dataset = read(data, recipe.task, settings)
+    check_trainable(dataset.examples)
+    parts: Any
+    if settings["validation"]:
+        parts = (dataset.examples, read(settings["validation"], recipe.task, settings).examples)
+    else:
+        parts = split(cast("Any", dataset.examples), recipe.train_rate, recipe.seed)
+    click.echo(f"{data}: {dataset.digest}")
+    click.echo(report(*parts, dataset.problems).text())
+    with _result(settings["result"]) as tell, bar(f"Training {model_name}", shown=settings["progress"]) as advance:
+        if settings["validation"]:
+            version = _train_here(model_name, recipe, (dataset, parts), tell, advance)
+        else:
+            version = _train_as_job(model_name, recipe, dataset, tell, advance)
+        scores = version.card["scores"]
+        elapsed_time_s = version.card["seconds"]
+        tell({"model": str(version), **scores, "elapsed_time": elapsed_time_s})
+    told = ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float))
+    click.echo(f"{version}: {told} on the validation part, {elapsed_time_s:,.1f} s")
+
+
+@contextlib.contextmanager
+def _result(path: Path | None) -> Iterator[Tell]:
+    """Give what writes a line of the result file, at once: whoever watches the file sees it grow."""
+    if path is None:
+        yield lambda _: None
+        return
+    with path.open("w", encoding="utf-8") as file:
+
+        def tell(values: dict[str, Any]) -> None:
+            file.write(f"{json.dumps(values, ensure_ascii=False)}\n")
+            file.flush()
+
+        yield tell
+
+
+def _train_as_job(name: str, recipe: "Recipe", dataset: "Dataset", tell: Tell, advance: Advance) -> "Version":
+    """Have a worker train the model, and watch it; Ctrl-C cancels the job."""
+    from dure.bib.trainings import Trainings
+    from dure.errors import TrainingFailed
+    from dure.store.store import ModelStore
+
+    with Trainings(recipe.device) as trainings:
+        job = trainings.submit(name, recipe, dataset.examples)
+        try:
+            for event in trainings.watch(job.id):
+                _tell_event(event, tell, advance)
+                if event.state == "failed":
+                    raise TrainingFailed(event.note)
+                if event.state == "cancelled":
+                    raise click.ClickException(f"job {job.id} was cancelled")
+        except KeyboardInterrupt:
+            trainings.queue.cancel(job.id)
+            click.echo(f"\nJob {job.id} is cancelled; the versions of {name} are as they were.", err=True)
+            raise
+    return ModelStore().resolve(f"{name}@{event.version}")
+
+
+def _tell_event(event: "Event", tell: Tell, advance: Advance) -> None:
+    if event.num_steps:
+        _tell(event, tell, advance)
+    elif event.note:
+        advance(0, 1, event.note)
+
+
+def _train_here(
+    name: str, recipe: "Recipe", data: "tuple[Dataset, tuple[Examples, Examples]]", tell: Tell, advance: Advance
+) -> "Version":
+    """Train in this process, on two files."""
+    from datetime import UTC, datetime
+    from importlib.metadata import version
+
+    from dure.learning.evaluation import evaluate
+    from dure.learning.training import train as run
+    from dure.store.store import ModelStore
+
+    dataset, parts = data
+    trained = run(recipe, parts, report=lambda progress: _tell(progress, tell, advance))
+    scores = evaluate(trained.model, parts[1]).scores.as_dict()
+    card = {
+        "task": recipe.task,
+        "kind": trained.model.kind,
+        "labels": list(trained.model.labels),
+        "scores": {name: value for name, value in scores.items() if isinstance(value, float)},
+        "data": {"digest": dataset.digest, "rows": len(parts[0]), "train": len(parts[0]), "validation": len(parts[1])},
+        "recipe": trained.recipe.as_dict(),
+        "seconds": trained.elapsed_time_s,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "dure": version("dure"),
+    }
+
+    def write(folder: Path) -> None:
+        trained.model.save(folder)
+        history = json.dumps([progress.as_dict() for progress in trained.history])
+        (folder / "history.json").write_text(history, encoding="utf-8")
+
+    return ModelStore().publish(name, write, card)
+
+
+def _tell(progress: "Progress | Event", tell: Tell, advance: Advance) -> None:
+    loss = "" if progress.loss is None else f"loss {progress.loss:.4f}"
+    score = "" if progress.score is None else f"score {progress.score:.4f}"
+    advance(progress.step, progress.num_steps, " ".join(filter(None, (loss, score, progress.note))))
+    tell(
+        {
+            "step": progress.step,
+            "num_steps": progress.num_steps,
+            "share": progress.share,
+            "epoch": progress.epoch,
+            "loss": progress.loss,
+            "score": progress.score,
+            "elapsed_time": progress.elapsed_time_s,
+        }
+    )
