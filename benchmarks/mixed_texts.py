@@ -3,7 +3,7 @@
 import random
 import re
 
-from dure.bench import corpus
+from dure.dataset import corpus
 
 _WORD = re.compile(r"[a-z]{2,}")
 

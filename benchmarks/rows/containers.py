@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dure import Document, DocumentArray, Flow
-from dure.bench import corpus
+from dure.dataset import corpus
 from dure.deps import require
 from dure.errors import MissingDependency, WorkerCrashed
 from noop import documents

@@ -19,7 +19,7 @@ import numpy as np
 
 import machine
 from dure import Document, DocumentArray, Flow
-from dure.bench import corpus
+from dure.dataset import corpus
 from processes import Program, cpu_s
 from report import Row, Skipped, raw
 from series import Series

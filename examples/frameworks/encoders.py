@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from dure import Document, DocumentArray
-from dure.bench import corpus
+from dure.dataset import corpus
 from dure.nlp.encoder import SentenceEncoder
 from dure.nlp.fidelity import compare
 

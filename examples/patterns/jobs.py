@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dure import AsyncClient, Document, DocumentArray, Executor, Flow, requests
-from dure.bench import corpus
+from dure.dataset import corpus
 from dure.errors import DureError, ExecutorError
 from dure.nlp.encoder import SentenceEncoder
 

@@ -22,7 +22,7 @@ import numpy as np
 import tokenizers
 
 from dure import Document, DocumentArray, Executor, Flow, batching, requests
-from dure.bench import corpus
+from dure.dataset import corpus
 from dure.device.context import parse_context
 from dure.executor.stages import stage
 from dure.nlp.length_groups import GroupLimits, group_by_length

@@ -20,7 +20,7 @@ from operator import contains
 from typing import Any
 
 from dure import Document, DocumentArray, Executor, Flow, requests
-from dure.bench import corpus
+from dure.dataset import corpus
 from dure.nlp.encoder import SentenceEncoder
 
 NUM_FOUND = 10

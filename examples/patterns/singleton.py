@@ -24,7 +24,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from dure import Document, DocumentArray, Flow
-from dure.bench import corpus
+from dure.dataset import corpus
 from dure.errors import ValidationError
 from dure.nlp.encoder import SentenceEncoder
 

@@ -11,7 +11,7 @@ import platform
 import time
 
 from dure import Document, DocumentArray, Flow
-from dure.bench import corpus
+from dure.dataset import corpus
 from dure.device.probe import inventory
 from dure.nlp.encoder import SentenceEncoder
 

@@ -170,7 +170,7 @@ def test_tokens_from_another_process_make_the_same_embeddings(program: Any, enco
 
 def test_side_by_side_finds_what_one_after_the_other_finds(program: Any, encoded: Any) -> None:
     services = program("services")
-    from dure.bench import corpus
+    from dure.dataset import corpus
 
     docs = DocumentArray(Document(text=text) for text in corpus.read(60))
     queries = DocumentArray(Document(text=services.misspelt(text)) for text in docs[::10].texts)

@@ -14,7 +14,6 @@ import numpy as np
 from dure.bench import batches
 from dure.bench.batches import BatchPoint, full_at
 from dure.bench.clock import device_clock
-from dure.bench.corpus import distinct, standard_library
 from dure.bench.devices import dtypes
 from dure.bench.encoding import Clocks, Encoding
 from dure.bench.flow_job import REQUEST_SIZE, Job, bare_jobs, flow_jobs
@@ -25,6 +24,7 @@ from dure.bench.session import Session
 from dure.bench.settings import SettingPoint, settings
 from dure.bench.timing import FULL, QUICK, Effort
 from dure.bench.tutorial import BATCH_SIZE
+from dure.dataset.corpus import distinct, standard_library
 from dure.device.library import torch_device
 from dure.errors import DureError
 from dure.nlp.snapshot import SENTENCE_FILES, resolve

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dure.bench import corpus
+from dure.dataset import corpus
 from dure.errors import SpecError
 
 NUM_REQUESTS = 1000

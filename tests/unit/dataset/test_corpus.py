@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dure.bench import corpus
+from dure.dataset import corpus
 
 SOURCE = '''"""A module with one sentence in it."""
 
@@ -72,7 +72,7 @@ def test_ten_thousand_different_sentences_the_same_each_time() -> None:
     found = corpus.read(10_000)
     assert len(set(found)) == 10_000
     assert all(5 <= len(text.split()) <= 60 and text == " ".join(text.split()) for text in found)
-    code = "from dure.bench import corpus; print('\\n'.join(corpus.read(500)))"
+    code = "from dure.dataset import corpus; print('\\n'.join(corpus.read(500)))"
     printed = {
         subprocess.run(
             [sys.executable, "-c", code],
@@ -83,3 +83,13 @@ def test_ten_thousand_different_sentences_the_same_each_time() -> None:
         for seed in ("1", "2")
     }
     assert len(printed) == 1
+
+
+def test_sentences_by_module(tmp_path: Path) -> None:
+    for name, count in (("large.py", 3), ("small.py", 1), ("package/a.py", 2), ("package/tests/b.py", 9)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        told = " ".join(f"This is sentence {'abcdefghi'[at]} of the file called {name}." for at in range(count))
+        (tmp_path / name).write_text(f'"""{told}"""\n', encoding="utf-8")
+    found = list(corpus.labelled(tmp_path, min_sentences=2))
+    assert [module for _, module in found] == ["large"] * 3 + ["package"] * 2
+    assert found[0] == ("This is sentence a of the file called large.py.", "large")

@@ -58,6 +58,29 @@ def distinct(folder: Path) -> Iterator[str]:
                     yield sentence
 
 
+def labelled(folder: Path | None = None, *, min_sentences: int = 150) -> Iterator[tuple[str, str]]:
+    """Yield different sentences, each with the package or module that it is of, such as `asyncio`; tests are left out.
+
+    Args:
+        folder: A tree of Python files; the running Python's standard library if not given.
+        min_sentences: Of modules that have fewer, none are told.
+    """
+    folder = folder or standard_library()
+    found: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    for path in _sources(folder):
+        parts = path.relative_to(folder).parts
+        if TESTS & {*parts}:
+            continue
+        for sentence in (sentence for docstring in _docstrings(path) for sentence in split(docstring)):
+            if sentence not in seen:
+                seen.add(sentence)
+                found.setdefault(parts[0].removesuffix(".py"), []).append(sentence)
+    for module, sentences in found.items():
+        if len(sentences) >= min_sentences:
+            yield from ((sentence, module) for sentence in sentences)
+
+
 def split(docstring: str) -> Iterator[str]:
     """Yield the English sentences of one docstring, white space made single."""
     for paragraph in _PARAGRAPH.split(docstring):
