@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 Tell = Callable[[dict[str, Any]], None]
 _WEIGHTS = ("none", "balanced")
 _PRECISIONS = ("float32", "bfloat16", "float16")
-_RECIPE = ("epochs", "train_rate", "seed", "device", "encoder", "batch_size", "accumulate", "learning_rate")
-_RECIPE += ("patience", "class_weights", "precision")
+_RECIPE = (
+    *("epochs", "train_rate", "seed", "device", "encoder", "batch_size", "accumulate", "learning_rate"),
+    *("patience", "class_weights", "precision"),
+)
 
 
 @click.command()
@@ -71,7 +73,7 @@ def train(task: str, data: Path, model_name: str, **settings: Any) -> None:
     else:
         parts = split(cast("Any", dataset.examples), recipe.train_rate, recipe.seed)
     click.echo(f"{data}: {dataset.digest}")
-    click.echo(report(*parts, dataset.problems).text())
+    click.echo(report(parts[0], parts[1], dataset.problems).text())
     with _result(settings["result"]) as tell, bar(f"Training {model_name}", shown=settings["progress"]) as advance:
         if settings["validation"]:
             version = _train_here(model_name, recipe, (dataset, parts), tell, advance)
