@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def seeds_client(address: str) -> list[Any]:
     from dure.bib import train_pb2_grpc as pb
 
     channel = grpc.insecure_channel(address)
-    stub: Any = pb.TrainProviderStub(channel)
+    stub: Any = pb.TrainProviderStub(channel)  # type: ignore[no-untyped-call]
     data_set = ROWS
     request = pb2.TrainTextClassificationModelRequest(
         model_name="tc_train",
@@ -144,9 +144,10 @@ async def test_a_training_goes_on_without_its_client_and_any_number_may_watch(
 async def test_a_training_is_cancelled(channel: grpc.aio.Channel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINY_STEP_S", "0.1")
     stub: Any = train_pb2_grpc.TrainProviderStub(channel)  # type: ignore[no-untyped-call]
-    call = stub.TrainTextClassificationModel(Train(model_name="m", epochs=1000, data_set=ROWS))
-    waiting = stub.TrainTextClassificationModel(Train(model_name="m", data_set=ROWS))
-    second = await waiting.read()
+    call = aiter(stub.TrainTextClassificationModel(Train(model_name="m", epochs=1000, data_set=ROWS)))
+    await anext(call)
+    waiting = aiter(stub.TrainTextClassificationModel(Train(model_name="m", data_set=ROWS)))
+    second = await anext(waiting)
     cancelled = None
     async for progress in call:
         if progress.step and cancelled is None:
@@ -161,8 +162,8 @@ async def test_a_training_is_cancelled(channel: grpc.aio.Channel, monkeypatch: p
 
 
 @pytest.fixture
-def models(tmp_path: Path) -> Iterator[ModelStore]:
-    """Two versions of one model, which say different things of the same text, and a damaged one."""
+def models(tmp_path: Path) -> ModelStore:
+    """Two versions of one model, which say different things of the same text."""
     import torch
 
     from tests.unit.learning.tiny_learner import WIDTH, TinyModel
@@ -172,7 +173,7 @@ def models(tmp_path: Path) -> Iterator[ModelStore]:
         weight = torch.zeros(WIDTH, 2)
         weight[:, number] = 1.0
         store.publish("m", TinyModel(("one", "two"), weight).save, {"task": "tc", "kind": "tiny"})
-    yield store
+    return store
 
 
 async def test_models_are_listed_named_loaded_and_deleted(channel: grpc.aio.Channel, models: ModelStore) -> None:
@@ -236,13 +237,13 @@ async def test_answers_come_from_one_version_while_versions_change(
 
 
 async def test_health_and_reflection(channel: grpc.aio.Channel) -> None:
-    health: Any = health_pb2_grpc.HealthStub(channel)  # type: ignore[no-untyped-call]
+    health: Any = health_pb2_grpc.HealthStub(channel)
     for service in ("", "dure.bib.TrainProvider", "dure.bib.PredictProvider"):
         answer = await health.Check(health_pb2.HealthCheckRequest(service=service))
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
     from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-    reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[no-untyped-call]
+    reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
     asked = reflection_pb2.ServerReflectionRequest(file_containing_symbol="dure.bib.TrainProvider")
     call = reflection.ServerReflectionInfo(iter([asked]))
     (answer,) = [one async for one in call]

@@ -76,6 +76,9 @@ class Foreman:
         self._closed = True
         self._due.set()
         self._thread.join()
+        for child in self._children.values():
+            if child.poll() is None:
+                child.returncode = 0  # it trains on, and is not ours to wait for any more
 
     def _work(self) -> None:
         while not self._closed:

@@ -39,6 +39,7 @@ CREATE INDEX IF NOT EXISTS events_by_job ON events (job_id, number);
 """
 Place: TypeAlias = Callable[[Job, list[Job]], tuple[str, str]]
 
+_LAST_EVENT = "SELECT * FROM events WHERE job_id = ? ORDER BY number DESC LIMIT 1"
 _WAIT_S = 30.0  # for another process that writes
 _JOB_FIELDS = Job.__struct_fields__
 _EVENT_FIELDS = Event.__struct_fields__
@@ -152,7 +153,7 @@ class JobQueue:
             rows = self._base.execute(
                 "SELECT * FROM events WHERE job_id = ? AND number > ? ORDER BY number", (job_id, after)
             ).fetchall()
-        return [msgspec.convert({name: row[name] for name in _EVENT_FIELDS}, Event, strict=False) for row in rows]
+        return [_event(row) for row in rows]
 
     def tell(self, event: Event) -> None:
         """Add what there is to tell of a job."""
@@ -225,7 +226,8 @@ class JobQueue:
         """Return how far a job is, by what was told of it last."""
         job = self.job(job_id)
         with self._lock:
-            return msgspec.structs.replace(self._last(self._base, job_id, job.state, job.note), version=job.version)
+            row = self._base.execute(_LAST_EVENT, (job_id,)).fetchone()
+        return msgspec.structs.replace(_event(row), state=job.state, note=job.note, version=job.version)
 
     def furthest_step(self, job_id: str) -> int:
         """Return the highest step that was ever told of a job; -1 if none was."""
@@ -251,11 +253,8 @@ class JobQueue:
 
     def _last(self, base: sqlite3.Connection, job_id: str, state: State, note: str) -> Event:
         """Return the last event of a job with another state and note, so that a watcher never sees it fall back."""
-        row = base.execute("SELECT * FROM events WHERE job_id = ? ORDER BY number DESC LIMIT 1", (job_id,)).fetchone()
-        known = {name: row[name] for name in _EVENT_FIELDS} if row else {"job_id": job_id}
-        return msgspec.convert(
-            {**known, "state": state, "note": note, "loss": None, "score": None}, Event, strict=False
-        )
+        row = base.execute(_LAST_EVENT, (job_id,)).fetchone()
+        return msgspec.structs.replace(_event(row), state=state, note=note, loss=None, score=None)
 
     def _tell(self, base: sqlite3.Connection, event: Event) -> None:
         fields = msgspec.structs.asdict(event)
@@ -266,6 +265,10 @@ class JobQueue:
 def _insert(base: sqlite3.Connection, table: str, fields: dict[str, Any]) -> None:
     marks = ", ".join("?" * len(fields))
     base.execute(f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({marks})", tuple(fields.values()))
+
+
+def _event(row: sqlite3.Row) -> Event:
+    return msgspec.convert({name: row[name] for name in _EVENT_FIELDS}, Event)
 
 
 def _job(row: sqlite3.Row) -> Job:
