@@ -38,6 +38,8 @@ SEED = {
 
 TITLES: dict[Task, str] = {"tc": "text classification", "ner": "named entities"}
 
+_EFFORT = Effort(sample_s=0.0, point_s=20.0, min_samples=5, max_samples=9)
+
 
 @dataclass(frozen=True, kw_only=True)
 class BibSet:
@@ -73,7 +75,7 @@ class Plan:
     epochs: int | None = None
     num_texts: int = 5000
     encoder: str | None = None
-    effort: Effort = Effort(sample_s=0.0, point_s=20.0, min_samples=5, max_samples=9)
+    effort: Effort = _EFFORT
 
 
 QUICK = Plan(epochs=1, num_texts=200, effort=Effort(sample_s=0.0, point_s=0.5, min_samples=3, max_samples=3))

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from dure.bench.bib import SEED, TITLES, BibReport, PredictPoint, TrainPoint
 from dure.bench.table import duration, rate, seconds, table, titled
+from dure.bench.timing import Spread
 from dure.device.context import cpu
 
 _HOST = str(cpu())
@@ -98,8 +99,7 @@ def _predict_rows(report: BibReport) -> list[tuple[str, ...]]:
             _against(host.get(point.task), point, lambda one: one.predict_s.median),
             _against(host.get(point.task), point, lambda one: one.predict_s.median + one.load_s.median),
             _seeds("predict", point),
-            f"{point.against_library.median:.2f} x"
-            f" ({point.against_library.least:.2f} to {point.against_library.greatest:.2f})",
+            _between(point.against_library),
         )
         for point in report.predictions
     ]
@@ -109,6 +109,10 @@ def _against(host: Point | None, point: Point, time_of: Callable[[Point], float]
     if host is None or point.device == _HOST:
         return ""
     return f"{time_of(host) / time_of(point):.2f} x"
+
+
+def _between(ratio: Spread) -> str:
+    return f"{ratio.median:.2f} x ({ratio.least:.2f} to {ratio.greatest:.2f})"
 
 
 def _seeds(what: str, point: TrainPoint | PredictPoint) -> str:

@@ -25,7 +25,9 @@ class Report(Protocol):
         """What could not be measured, and why."""
 
 
-def save(report: Report, kind: str, folder: Path, text: str, draw: Callable[[Path], object] | None) -> list[Path]:
+def save(
+    report: Report, kind: str, folder: Path, text: str, draw: Callable[[Path], object] | None, markdown: str = ""
+) -> list[Path]:
     """Write a report; an earlier one of the same day and machine is replaced.
 
     Args:
@@ -34,6 +36,7 @@ def save(report: Report, kind: str, folder: Path, text: str, draw: Callable[[Pat
         folder: Where to; it is made if it is not there.
         text: The tables.
         draw: Draws the plots into a file; `None` where none are wanted.
+        markdown: The tables as Markdown, where they are to be had.
 
     Returns:
         The files.
@@ -48,6 +51,9 @@ def save(report: Report, kind: str, folder: Path, text: str, draw: Callable[[Pat
     paths = [folder / f"{stem}.json", folder / f"{stem}.txt"]
     paths[0].write_text(figures + "\n", encoding="utf-8")
     paths[1].write_text(text + "\n", encoding="utf-8")
+    if markdown:
+        paths.append(folder / f"{stem}.md")
+        paths[-1].write_text(markdown, encoding="utf-8")
     if draw is not None:
         paths.append(folder / f"{stem}.png")
         draw(paths[-1])

@@ -1,11 +1,11 @@
-"""`dure bench`: measurements that a person can read, of devices, of the encoding of sentences, and of services.
+"""`dure bench`: measurements that a person can read, of devices, models and services.
 
 Knows the options; what is measured, and how, is `dure.bench`'s.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.group()
 def bench() -> None:
-    """Measure devices, the encoding of sentences, and services under load."""
+    """Measure devices, the encoding of sentences, training and prediction, and services under load."""
 
 
 _out = click.option(
@@ -77,6 +77,38 @@ def encode(names: tuple[str, ...], out: Path, quick: bool, no_plots: bool, model
     report = measure(session, model, effort if num_texts is None else replace(effort, num_texts=num_texts))
     draw = None if no_plots else lambda path: save_plots(report, path)
     _show(report, "encode-quick" if quick else "encode", out, text_of(report), draw)
+
+
+_TWO_FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@bench.command()
+@_common
+@click.option("--tc", type=_TWO_FILES, nargs=2, metavar="TRAIN TEST", help="Files of labelled texts.")
+@click.option("--ner", type=_TWO_FILES, nargs=2, metavar="TRAIN TEST", help="Files of texts with entities.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Of training.  [default: what is good for the model]")
+@click.option("--encoder", help="Fine-tune this encoder.  [default: models from nothing]")
+def bib(names: tuple[str, ...], out: Path, quick: bool, no_plots: bool, **settings: Any) -> None:
+    """Train and predict, both tasks on every device: times, ratios and scores, as in the post that BIB comes from.
+
+    Without files, on data that every machine has: docstrings by their module, and sentences that ship with dure.
+    """
+    from dataclasses import replace
+
+    from dure.bench.bib import QUICK, Plan, measure
+    from dure.bench.bib_data import samples, set_of_files
+    from dure.bench.bib_plots import save_plots
+    from dure.bench.bib_tables import markdown_of, text_of
+
+    session = _session(names, no_plots=no_plots)
+    pairs: list[tuple[Literal["tc", "ner"], Any]] = [("tc", settings["tc"]), ("ner", settings["ner"])]
+    sets = [set_of_files(task, *files) for task, files in pairs if files] or samples()
+    plan = replace(QUICK if quick else Plan(), encoder=settings["encoder"])
+    if settings["epochs"]:
+        plan = replace(plan, epochs=settings["epochs"])
+    report = measure(session, sets, plan)
+    draw = None if no_plots else lambda path: save_plots(report, path)
+    _show(report, "bib-quick" if quick else "bib", out, text_of(report), draw, markdown_of(report))
 
 
 @bench.command()
@@ -197,11 +229,13 @@ def _contexts(names: Sequence[str]) -> "list[Context]":
     return list(dict.fromkeys(place_of(parse_context(name)).context for name in names))
 
 
-def _show(report: "Report", kind: str, out: Path, text: str, draw: Callable[[Path], object] | None) -> None:
+def _show(
+    report: "Report", kind: str, out: Path, text: str, draw: Callable[[Path], object] | None, markdown: str = ""
+) -> None:
     from dure.bench.results import save
 
     click.echo(text)
-    paths = save(report, kind, out, text, draw)
+    paths = save(report, kind, out, text, draw, markdown)
     click.echo(f"\nSaved: {', '.join(map(str, paths))}")
     if report.failures:
         click.get_current_context().exit(1)

@@ -7,11 +7,11 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self, get_args, get_type_hints
 
+from dure.dataset.dataset import Task
 from dure.device.context import parse_context
 from dure.errors import ValidationError
 from dure.spec import suggest
 
-Task = Literal["tc", "ner"]
 ClassWeights = Literal["none", "balanced"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
