@@ -67,11 +67,11 @@ def train(task: str, data: Path, model_name: str, **settings: Any) -> None:
     recipe = Recipe(task=cast("Any", task), **{name: settings[name] for name in _RECIPE})
     dataset = read(data, recipe.task, settings)
     check_trainable(dataset.examples)
-    parts: Any
+    parts: tuple[Examples, Examples]
     if settings["validation"]:
         parts = (dataset.examples, read(settings["validation"], recipe.task, settings).examples)
     else:
-        parts = split(cast("Any", dataset.examples), recipe.train_rate, recipe.seed)
+        parts = split(dataset.examples, recipe.train_rate, recipe.seed)
     click.echo(f"{data}: {dataset.digest}")
     click.echo(report(parts[0], parts[1], dataset.problems).text())
     with _result(settings["result"]) as tell, bar(f"Training {model_name}", shown=settings["progress"]) as advance:

@@ -8,15 +8,20 @@ import math
 import random
 import unicodedata
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, overload
 
 from dure.dataset.example import LabelledText, TaggedText
 from dure.errors import ValidationError
 
-Example = TypeVar("Example", LabelledText, TaggedText)
+Labelled = list[LabelledText]
+Tagged = list[TaggedText]
 
 
-def split(examples: Sequence[Example], train_rate: float, seed: int) -> tuple[list[Example], list[Example]]:
+@overload
+def split(examples: Sequence[LabelledText], train_rate: float, seed: int) -> tuple[Labelled, Labelled]: ...
+@overload
+def split(examples: Sequence[TaggedText], train_rate: float, seed: int) -> tuple[Tagged, Tagged]: ...
+def split(examples: Sequence[Any], train_rate: float, seed: int) -> tuple[list[Any], list[Any]]:
     """Return the part to train on and the part to validate on, both shuffled.
 
     Every label has its share in both parts as far as its rows allow; one that is seen once is trained on. Sentences
@@ -37,8 +42,8 @@ def split(examples: Sequence[Example], train_rate: float, seed: int) -> tuple[li
     chance = random.Random(seed)
     strata = _strata(examples, chance)
     kept = _kept(strata, round(len(examples) * (1 - train_rate)))
-    train: list[Example] = []
-    validation: list[Example] = []
+    train: list[Any] = []
+    validation: list[Any] = []
     for name, groups in strata.items():
         left = kept[name]
         for number, group in enumerate(groups):
@@ -61,12 +66,12 @@ def same_text(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def _strata(examples: Sequence[Example], chance: random.Random) -> dict[str, list[list[Example]]]:
+def _strata(examples: Sequence[Any], chance: random.Random) -> dict[str, list[list[Any]]]:
     """Return the groups of equal texts, shuffled, below what they are shared out by."""
-    groups: dict[str, list[Example]] = {}
+    groups: dict[str, list[Any]] = {}
     for example in examples:
         groups.setdefault(same_text(example.text), []).append(example)
-    strata: dict[str, list[list[Example]]] = {}
+    strata: dict[str, list[list[Any]]] = {}
     for group in groups.values():
         first = group[0]
         name = first.label if isinstance(first, LabelledText) else str(bool(first.entities))
@@ -76,7 +81,7 @@ def _strata(examples: Sequence[Example], chance: random.Random) -> dict[str, lis
     return strata
 
 
-def _kept(strata: dict[str, list[list[Example]]], total: int) -> dict[str, int]:
+def _kept(strata: dict[str, list[list[Any]]], total: int) -> dict[str, int]:
     """Return how many rows of each stratum are validated on: equal shares, rounded so that their sum is `total`."""
     rows = {name: sum(map(len, groups)) for name, groups in strata.items()}
     num_rows = sum(rows.values())
