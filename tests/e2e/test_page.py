@@ -26,6 +26,16 @@ class Cook(Executor):
                 raise ValueError("<b>too hot</b>")
             doc.text = (doc.text or doc.blob.decode()).upper() * int(parameters.get("times", 1))
 
+    @requests(on="/mark")
+    def mark(self, docs: DocumentArray) -> None:
+        """Mark what is written in capitals, as a tagger does."""
+        for doc in docs:
+            found = re.finditer(r"[A-Z<>]+", doc.text)
+            doc.tags["entities"] = [
+                {"start": part.start(), "end": part.end(), "type": "LOUD", "text": part[0], "score": 0.5}
+                for part in found
+            ]
+
 
 @pytest.fixture(scope="module")
 def flow() -> Iterator[Flow]:
@@ -85,6 +95,23 @@ def test_an_endpoint_can_be_tried_by_keyboard_alone(page: Any) -> None:
     page.keyboard.press("Enter")
     playwright.expect(page.locator("#took")).to_contain_text("200")
     playwright.expect(page.locator("#answer")).to_contain_text("MANY HANDSMANY HANDS" * 2)
+
+
+def test_entities_are_marked(page: Any) -> None:
+    page.locator("#endpoint").select_option("/mark")
+    page.locator("#text").fill("🙂 take a LADLE of 국 and <B>\nnothing")
+    page.get_by_role("button", name="Send").click()
+    lines = page.locator("#marked p")
+    playwright.expect(lines).to_have_count(2)
+    playwright.expect(lines.nth(0).locator("mark")).to_have_text(["LADLE LOUD", "<B> LOUD"])
+    playwright.expect(lines.nth(0)).to_have_text("🙂 take a LADLE LOUD of 국 and <B> LOUD")
+    playwright.expect(lines.nth(1)).to_have_text("nothing")
+    if "SCREENSHOT_MARKED" in os.environ:
+        page.screenshot(path=os.environ["SCREENSHOT_MARKED"], full_page=True)
+    page.locator("#endpoint").select_option("/cook")
+    page.get_by_role("button", name="Send").click()
+    playwright.expect(page.locator("#answer")).to_contain_text("LADLE")
+    playwright.expect(lines).to_have_count(0)
 
 
 def test_a_file_can_be_sent(page: Any, tmp_path: Path) -> None:

@@ -226,8 +226,10 @@ async function send(event) {
     const text = await answer.text();
     $("took").textContent = `${answer.status} · ${words.took} ${short(performance.now() - begin)} ms`;
     $("answer").textContent = readable(text);
+    $("marked").replaceChildren(...documentsOf(text).filter(hasEntities).map(marked));
   } catch (error) {
     $("took").textContent = "";
+    $("marked").replaceChildren();
     $("answer").textContent = String(error);
   }
 }
@@ -240,6 +242,35 @@ function readable(text) {
   } catch {
     return text;
   }
+}
+
+function documentsOf(text) {
+  try {
+    const { data } = JSON.parse(text);
+    return Array.isArray(data) ? data : [];
+  } catch {
+    return [];
+  }
+}
+
+function hasEntities(one) {
+  return Boolean(one && typeof one.text === "string" && one.tags && Array.isArray(one.tags.entities));
+}
+
+function marked(one) {
+  // Places are counted in code points; a string of JavaScript has two places for an emoji.
+  const letters = Array.from(one.text), kinds = [...new Set(one.tags.entities.map((entity) => entity.type))].sort();
+  const line = element("p", {});
+  let at = 0;
+  one.tags.entities.forEach((entity) => {
+    line.append(letters.slice(at, entity.start).join(""));
+    const shade = `kind${kinds.indexOf(entity.type) % 6}`;
+    line.append(element("mark", { class: shade, title: String(entity.score ?? "") },
+      letters.slice(entity.start, entity.end).join(""), element("small", {}, ` ${entity.type}`)));
+    at = entity.end;
+  });
+  line.append(letters.slice(at).join(""));
+  return line;
 }
 
 $("language").addEventListener("click", () => speak(document.documentElement.lang === "ko" ? "en" : "ko"));
