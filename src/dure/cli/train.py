@@ -6,24 +6,25 @@ is validated on a file of its own is done here.
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
-from dure.cli.bar import Advance, bar
+from dure.cli.bar import bar
 from dure.cli.dataset import DATA_FILE, data_options, read
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dure.bib.job import Event
+    from dure.cli.bar import Advance
     from dure.dataset.dataset import Dataset
     from dure.learning.kinds import Examples
     from dure.learning.progress import Progress
     from dure.learning.recipe import Recipe
     from dure.store.version import Version
 
-Tell = Callable[[dict[str, Any]], None]
 _WEIGHTS = ("none", "balanced")
 _PRECISIONS = ("float32", "bfloat16", "float16")
 _RECIPE = (
@@ -74,35 +75,55 @@ def train(task: str, data: Path, model_name: str, **settings: Any) -> None:
         parts = split(dataset.examples, recipe.train_rate, recipe.seed)
     click.echo(f"{data}: {dataset.digest}")
     click.echo(report(parts[0], parts[1], dataset.problems).text())
-    with _result(settings["result"]) as tell, bar(f"Training {model_name}", shown=settings["progress"]) as advance:
+    with _result(settings["result"]) as file, bar(f"Training {model_name}", shown=settings["progress"]) as advance:
+        course = _Course(file, advance)
         if settings["validation"]:
-            version = _train_here(model_name, recipe, (dataset, parts), tell, advance)
+            version = _train_here(model_name, recipe, (dataset, parts), course)
         else:
-            version = _train_as_job(model_name, recipe, dataset, tell, advance)
-        scores = version.card["scores"]
-        elapsed_time_s = version.card["seconds"]
-        tell({"model": str(version), **scores, "elapsed_time": elapsed_time_s})
-    told = ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float))
+            version = _train_as_job(model_name, recipe, dataset, course)
+        scores, elapsed_time_s = version.card["scores"], version.card["seconds"]
+        course.write({"model": str(version), **scores, "elapsed_time": elapsed_time_s})
+    told = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
     click.echo(f"{version}: {told} on the validation part, {elapsed_time_s:,.1f} s")
 
 
 @contextlib.contextmanager
-def _result(path: Path | None) -> Iterator[Tell]:
-    """Give what writes a line of the result file, at once: whoever watches the file sees it grow."""
+def _result(path: Path | None) -> "Iterator[IO[str] | None]":
     if path is None:
-        yield lambda _: None
-        return
-    with path.open("w", encoding="utf-8") as file:
-
-        def tell(values: dict[str, Any]) -> None:
-            file.write(f"{json.dumps(values, ensure_ascii=False)}\n")
-            file.flush()
-
-        yield tell
+        yield None
+    else:
+        with path.open("w", encoding="utf-8") as file:
+            yield file
 
 
-def _train_as_job(name: str, recipe: "Recipe", dataset: "Dataset", tell: Tell, advance: Advance) -> "Version":
+class _Course:
+    """Where a training stands: told to the bar, and to the result file line by line."""
+
+    def __init__(self, file: IO[str] | None, advance: "Advance") -> None:
+        self._file = file
+        self._advance = advance
+        self._note = ""
+
+    def write(self, values: dict[str, Any]) -> None:
+        """Write a line at once: whoever watches the file sees it grow."""
+        if self._file:
+            self._file.write(f"{json.dumps(values, ensure_ascii=False)}\n")
+            self._file.flush()
+
+    def tell(self, at: "Progress | Event") -> None:
+        if at.note and at.note != self._note:
+            click.echo(at.note, err=True)
+        self._note = at.note
+        if at.num_steps and at.loss is not None:
+            score = "" if at.score is None else f" score {at.score:.4f}"
+            self._advance(at.step, at.num_steps, f"loss {at.loss:.4f}{score}")
+            told = {name: getattr(at, name) for name in ("step", "num_steps", "share", "epoch", "loss", "score")}
+            self.write({**told, "elapsed_time": at.elapsed_time_s})
+
+
+def _train_as_job(name: str, recipe: "Recipe", dataset: "Dataset", course: _Course) -> "Version":
     """Have a worker train the model, and watch it; Ctrl-C cancels the job."""
+    from dure.bib.job import State
     from dure.bib.trainings import Trainings
     from dure.errors import TrainingFailed
     from dure.store.store import ModelStore
@@ -111,11 +132,11 @@ def _train_as_job(name: str, recipe: "Recipe", dataset: "Dataset", tell: Tell, a
         job = trainings.submit(name, recipe, dataset.examples)
         try:
             for event in trainings.watch(job.id):
-                _tell_event(event, tell, advance)
-                if event.state == "failed":
+                if event.state is State.FAILED:
                     raise TrainingFailed(event.note)
-                if event.state == "cancelled":
+                if event.state is State.CANCELLED:
                     raise click.ClickException(f"job {job.id} was cancelled")
+                course.tell(event)
         except KeyboardInterrupt:
             trainings.queue.cancel(job.id)
             click.echo(f"\nJob {job.id} is cancelled; the versions of {name} are as they were.", err=True)
@@ -123,15 +144,8 @@ def _train_as_job(name: str, recipe: "Recipe", dataset: "Dataset", tell: Tell, a
     return ModelStore().resolve(f"{name}@{event.version}")
 
 
-def _tell_event(event: "Event", tell: Tell, advance: Advance) -> None:
-    if event.num_steps:
-        _tell(event, tell, advance)
-    elif event.note:
-        advance(0, 1, event.note)
-
-
 def _train_here(
-    name: str, recipe: "Recipe", data: "tuple[Dataset, tuple[Examples, Examples]]", tell: Tell, advance: Advance
+    name: str, recipe: "Recipe", data: "tuple[Dataset, tuple[Examples, Examples]]", course: _Course
 ) -> "Version":
     """Train in this process, on two files."""
     from datetime import UTC, datetime
@@ -142,7 +156,7 @@ def _train_here(
     from dure.store.store import ModelStore
 
     dataset, parts = data
-    trained = run(recipe, parts, report=lambda progress: _tell(progress, tell, advance))
+    trained = run(recipe, parts, report=course.tell)
     scores = evaluate(trained.model, parts[1]).scores.as_dict()
     card = {
         "task": recipe.task,
@@ -162,20 +176,3 @@ def _train_here(
         (folder / "history.json").write_text(history, encoding="utf-8")
 
     return ModelStore().publish(name, write, card)
-
-
-def _tell(progress: "Progress | Event", tell: Tell, advance: Advance) -> None:
-    loss = "" if progress.loss is None else f"loss {progress.loss:.4f}"
-    score = "" if progress.score is None else f"score {progress.score:.4f}"
-    advance(progress.step, progress.num_steps, " ".join(filter(None, (loss, score, progress.note))))
-    tell(
-        {
-            "step": progress.step,
-            "num_steps": progress.num_steps,
-            "share": progress.share,
-            "epoch": progress.epoch,
-            "loss": progress.loss,
-            "score": progress.score,
-            "elapsed_time": progress.elapsed_time_s,
-        }
-    )
