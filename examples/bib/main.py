@@ -1,4 +1,4 @@
-"""The client of BIB: trains a classifier and a tagger over gRPC and asks them: `python main.py [--train … --predict …]`.
+"""The client of BIB: trains a classifier and a tagger over gRPC, and asks them: `python main.py`.
 
 Without addresses it starts a server of its own, with a home that is gone afterwards; with those of compose.yaml
 (`--train 127.0.0.1:20003 --predict 127.0.0.1:20004`) it asks the containers.
