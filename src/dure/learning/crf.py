@@ -13,6 +13,14 @@ from torch import Tensor, nn
 _NEVER = -1e4  # a log weight whose exponential is 0 in float32, and which stays finite in sums
 
 
+class Weights(NamedTuple):
+    """Log weights of a field: of the first tag (L), of one tag after another (L, L: from, to), of the last tag (L)."""
+
+    starts: Tensor
+    transitions: Tensor
+    ends: Tensor
+
+
 class Found(NamedTuple):
     """Entities in a batch of paths, one element each: all of shape (entities,)."""
 
@@ -33,6 +41,9 @@ class Crf(nn.Module):
         num_types: How many types of entities, at least 1.
     """
 
+    _illegal: Tensor
+    _illegal_starts: Tensor
+
     def __init__(self, num_types: int) -> None:
         super().__init__()
         self.num_tags = 1 + 2 * num_types
@@ -45,10 +56,10 @@ class Crf(nn.Module):
         self.register_buffer("_illegal", _NEVER * (goes_on[None] & ~same_type), persistent=False)
         self.register_buffer("_illegal_starts", _NEVER * goes_on, persistent=False)
 
-    def weights(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the log weights of starts (L), transitions (L, L: from, to) and ends (L), illegal ones at -10,000."""
-        illegal, illegal_starts = self.get_buffer("_illegal"), self.get_buffer("_illegal_starts")
-        return self.starts + illegal_starts, self.transitions + illegal, self.ends
+    def weights(self, temperature: float = 1.0) -> Weights:
+        """Return the log weights, divided by a temperature, illegal ones at -10,000."""
+        starts, transitions = self.starts / temperature, self.transitions / temperature
+        return Weights(starts + self._illegal_starts, transitions + self._illegal, self.ends / temperature)
 
     def log_likelihood(self, emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
         """Return the log probability of each path.
@@ -61,90 +72,99 @@ class Crf(nn.Module):
         Returns:
             (B) of the emissions' type.
         """
-        starts, transitions, ends = self.weights()
+        weights = self.weights()
         there = _there(emissions, lengths)
-        rows = torch.arange(emissions.shape[1], device=emissions.device)
         tags = torch.where(there, tags, 0)
         emitted = emissions.gather(2, tags[:, :, None])[:, :, 0]
-        path = (emitted * there).sum(0) + starts[tags[0]] + ends[tags[lengths - 1, rows]]
-        path = path + (transitions[tags[:-1], tags[1:]] * there[1:]).sum(0)
-        return path - torch.logsumexp(self.forward_sums(emissions, lengths)[-1] + ends, 1)
+        last = tags.gather(0, lengths[None] - 1)[0]
+        path = (emitted * there).sum(0) + weights.starts[tags[0]] + weights.ends[last]
+        path = path + (weights.transitions[tags[:-1], tags[1:]] * there[1:]).sum(0)
+        return path - torch.logsumexp(forward_sums(weights, emissions, lengths)[-1] + weights.ends, 1)
 
-    def forward_sums(self, emissions: Tensor, lengths: Tensor) -> list[Tensor]:
-        """Return for each time the log sums (B, L) over all paths up to it; beyond a length, those at its end."""
-        starts, transitions, _ = self.weights()
-        there = _there(emissions, lengths)
-        sums = [starts + emissions[0]]
-        for time in range(1, len(emissions)):
-            ahead = torch.logsumexp(sums[-1][:, :, None] + transitions, 1) + emissions[time]
-            sums.append(torch.where(there[time, :, None], ahead, sums[-1]))
-        return sums
-
-    def backward_sums(self, emissions: Tensor, lengths: Tensor) -> list[Tensor]:
-        """Return for each time the log sums (B, L) over all that may follow it; at and beyond the last, the ends."""
-        _, transitions, ends = self.weights()
-        there = _there(emissions, lengths)
-        sums = [ends.expand_as(emissions[0])]
-        for time in range(len(emissions) - 1, 0, -1):
-            behind = torch.logsumexp(transitions + (emissions[time] + sums[-1])[:, None, :], 2)
-            sums.append(torch.where(there[time, :, None], behind, sums[-1]))
-        return sums[::-1]
-
-    def best_paths(self, emissions: Tensor, lengths: Tensor) -> Tensor:
-        """Return the most probable path of each sequence, (T, B) int64, 0 beyond its length (Viterbi)."""
-        starts, transitions, ends = self.weights()
-        there = _there(emissions, lengths)
-        weight = starts + emissions[0]
-        before = []
-        for time in range(1, len(emissions)):
-            best, where = (weight[:, :, None] + transitions).max(1)
-            before.append(where)
-            weight = torch.where(there[time, :, None], best + emissions[time], weight)
-        tag = (weight + ends).argmax(1)
-        path = [tag]
-        for time in range(len(emissions) - 1, 0, -1):
-            tag = torch.where(there[time], before[time - 1].gather(1, tag[:, None])[:, 0], tag)
-            path.append(tag)
-        return torch.stack(path[::-1]) * there
-
-    def entities(self, emissions: Tensor, lengths: Tensor) -> Found:
+    def entities(self, emissions: Tensor, lengths: Tensor, boldness: float = 0.0, temperature: float = 1.0) -> Found:
         """Find the entities on the best paths, in order of row and place.
 
-        The score of one is the probability, under this field, that exactly these places are one entity of this type:
-        summed over all paths that agree on it, whatever they say of the rest.
-        """
-        paths = self.best_paths(emissions, lengths).T
-        row, first = torch.nonzero(paths % 2 == 1, as_tuple=True)
-        goes_on = (paths > 0) & (paths % 2 == 0)
-        # The last place of an entity: before the next place, from its first, that does not go on.
-        times = torch.arange(paths.shape[1], device=paths.device)
-        stops = torch.where(goes_on, paths.shape[1], times).flip(1).cummin(1).values.flip(1)
-        stops = torch.cat([stops[:, 1:], stops.new_full((len(paths), 1), paths.shape[1])], 1)
-        last = stops[row, first] - 1
-        kind = torch.div(paths[row, first], 2, rounding_mode="floor")
-        places = Found(row, first, last, kind, torch.zeros_like(row, dtype=emissions.dtype))
-        return places._replace(score=self._probabilities(emissions, lengths, places))
+        The score of one is the probability, under this field at a temperature, that exactly these places are one entity
+        of this type: summed over all paths that agree on it, whatever they say of the rest.
 
-    def _probabilities(self, emissions: Tensor, lengths: Tensor, places: Found) -> Tensor:
-        if not len(places.row):
-            return places.score
-        _, transitions, ends = self.weights()
-        row, first, last, kind, _ = places
-        ahead = torch.stack(self.forward_sums(emissions, lengths))
-        behind = torch.stack(self.backward_sums(emissions, lengths))
-        whole = torch.logsumexp(ahead[-1] + ends, 1)
-        begin, inside = 1 + 2 * kind, 2 + 2 * kind
-        # What goes on from place to place, summed from the left: the part within an entity is a difference of two.
-        steps = emissions[:, :, 2::2].cumsum(0)
-        within = steps[last, row, kind] - steps[first, row, kind]
-        many = last > first
-        within = within + many * (transitions[begin, inside] + (last - first - 1) * transitions[inside, inside])
-        tag = torch.where(many, inside, begin)
-        after = (last + 1).clamp(max=len(emissions) - 1)
-        follows = transitions[tag] + emissions[after, row] + behind[after, row]
-        follows = torch.logsumexp(follows.scatter(1, inside[:, None], _NEVER), 1)
-        follows = torch.where(last == lengths[row] - 1, ends[tag], follows)
-        return (ahead[first, row, begin] + within + follows - whole[row]).exp().clamp(0, 1)
+        Args:
+            emissions: Log weights (T, B, L).
+            lengths: (B) int64, each from 1 to T.
+            boldness: Taken from the log weights of O before the best path is looked for; scores do not see it.
+            temperature: Log weights are divided by it for scores; the best path does not change with it.
+        """
+        shift = torch.zeros_like(emissions[0, 0])
+        shift[0] = boldness
+        paths = best_paths(self.weights(), emissions - shift, lengths).T
+        row, first = torch.nonzero(paths % 2 == 1, as_tuple=True)
+        # The last place of an entity is before the next one that does not go on.
+        goes_on = (paths > 0) & (paths % 2 == 0)
+        end = paths.shape[1]
+        stops = torch.where(goes_on, end, torch.arange(end, device=paths.device)).flip(1).cummin(1).values.flip(1)
+        stops = torch.cat([stops[:, 1:], stops.new_full((len(paths), 1), end)], 1)
+        kind = torch.div(paths[row, first] - 1, 2, rounding_mode="floor")
+        places = Found(row, first, stops[row, first] - 1, kind, torch.zeros_like(row, dtype=emissions.dtype))
+        if not len(row):
+            return places
+        weights = self.weights(temperature)
+        return places._replace(score=_probabilities(weights, emissions / temperature, lengths, places))
+
+
+def forward_sums(weights: Weights, emissions: Tensor, lengths: Tensor) -> list[Tensor]:
+    """Return for each time the log sums (B, L) over all paths up to it; beyond a length, those at its end."""
+    there = _there(emissions, lengths)
+    sums = [weights.starts + emissions[0]]
+    for time in range(1, len(emissions)):
+        ahead = torch.logsumexp(sums[-1][:, :, None] + weights.transitions, 1) + emissions[time]
+        sums.append(torch.where(there[time, :, None], ahead, sums[-1]))
+    return sums
+
+
+def backward_sums(weights: Weights, emissions: Tensor, lengths: Tensor) -> list[Tensor]:
+    """Return for each time the log sums (B, L) over all that may follow it; at the last one and beyond, the ends."""
+    there = _there(emissions, lengths)
+    sums = [weights.ends.expand_as(emissions[0])]
+    for time in range(len(emissions) - 1, 0, -1):
+        behind = torch.logsumexp(weights.transitions + (emissions[time] + sums[-1])[:, None, :], 2)
+        sums.append(torch.where(there[time, :, None], behind, sums[-1]))
+    return sums[::-1]
+
+
+def best_paths(weights: Weights, emissions: Tensor, lengths: Tensor) -> Tensor:
+    """Return the most probable path of each sequence, (T, B) int64, 0 beyond its length (Viterbi)."""
+    there = _there(emissions, lengths)
+    score = weights.starts + emissions[0]
+    before = []
+    for time in range(1, len(emissions)):
+        best, where = (score[:, :, None] + weights.transitions).max(1)
+        before.append(where)
+        score = torch.where(there[time, :, None], best + emissions[time], score)
+    tag = (score + weights.ends).argmax(1)
+    path = [tag]
+    for time in range(len(emissions) - 1, 0, -1):
+        tag = torch.where(there[time], before[time - 1].gather(1, tag[:, None])[:, 0], tag)
+        path.append(tag)
+    return torch.stack(path[::-1]) * there
+
+
+def _probabilities(weights: Weights, emissions: Tensor, lengths: Tensor, places: Found) -> Tensor:
+    _, transitions, ends = weights
+    row, first, last, kind, _ = places
+    ahead = torch.stack(forward_sums(weights, emissions, lengths))
+    behind = torch.stack(backward_sums(weights, emissions, lengths))
+    whole = torch.logsumexp(ahead[-1] + ends, 1)
+    begin, inside = 1 + 2 * kind, 2 + 2 * kind
+    # Emissions of going on, summed from the left: those within an entity are a difference of two sums.
+    sums = emissions[:, :, 2::2].cumsum(0)
+    many = (last > first).to(emissions.dtype)
+    joints = transitions[begin, inside] + (last - first - 1) * transitions[inside, inside]
+    within = sums[last, row, kind] - sums[first, row, kind] + many * joints
+    tag = torch.where(last > first, inside, begin)
+    after = (last + 1).clamp(max=len(emissions) - 1)
+    follows = transitions[tag] + emissions[after, row] + behind[after, row]
+    follows = torch.logsumexp(follows.scatter(1, inside[:, None], _NEVER), 1)
+    follows = torch.where(last == lengths[row] - 1, ends[tag], follows)
+    return (ahead[first, row, begin] + within + follows - whole[row]).exp().clamp(0, 1)
 
 
 def _there(emissions: Tensor, lengths: Tensor) -> Tensor:
