@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dure.bench.bib_service import Service
 from dure.bench.clock import device_clock
@@ -26,7 +26,9 @@ from dure.learning.kinds import load_model
 from dure.learning.recipe import Recipe, Task
 from dure.learning.scores import ClassificationScores, EntityScores
 from dure.store.store import ModelStore
-from dure.store.version import Version
+
+if TYPE_CHECKING:
+    from dure.store.version import Version
 
 SEED = {
     ("train", "ner"): (2548.3, 786.5),

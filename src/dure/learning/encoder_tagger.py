@@ -20,6 +20,7 @@ from dure.learning.encoder import Encoder, Tokens
 from dure.learning.model_file import read_model, read_weights, write_model
 from dure.learning.prediction import Entity
 from dure.learning.recipe import Task
+from dure.learning.windows import without_overlaps
 
 _DROPOUT = 0.1
 
@@ -43,7 +44,7 @@ class Pieces:
     core: tuple[int, int]
 
 
-class TaggerNetwork(torch.nn.Module):
+class EncoderTaggerNetwork(torch.nn.Module):
     """Token numbers to one number for each tag, and the field that says which tags follow each other.
 
     Args:
@@ -87,7 +88,7 @@ class EncoderTagger:
     kind: ClassVar[str] = "encoder-tagger"
     task: ClassVar[Task] = "ner"
 
-    def __init__(self, encoder: Encoder, network: TaggerNetwork, labels: tuple[str, ...]) -> None:
+    def __init__(self, encoder: Encoder, network: EncoderTaggerNetwork, labels: tuple[str, ...]) -> None:
         self.labels = labels
         self._encoder = encoder
         self._network = network.eval()
@@ -112,7 +113,7 @@ class EncoderTagger:
                     if window.core[0] <= start < window.core[1]:
                         text = texts[window.row][start:end]
                         found[window.row].append(Entity(text, self.labels[kind], start, end, score))
-        return [_beside_each_other(entities) for entities in found]
+        return [without_overlaps(entities) for entities in found]
 
     def save(self, folder: Path) -> None:
         """Write the model into an existing folder."""
@@ -127,7 +128,7 @@ class EncoderTagger:
         try:
             labels = tuple(description["labels"])
             encoder = Encoder.from_folder(folder, description["encoder"])
-            network = TaggerNetwork(encoder.network, encoder.hidden_size, len(labels))
+            network = EncoderTaggerNetwork(encoder.network, encoder.hidden_size, len(labels))
             network.load_state_dict(weights)
             return cls(encoder, network.to(torch_device(context)), labels)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -176,12 +177,3 @@ def _windows(row: int, num_characters: int, tokens: Tokens, max_tokens: int) -> 
         part = slice(start, start + size)
         windows.append(Pieces(row, [*head, *ids[part], *tail], len(head), offsets[part], (begin, end)))
     return windows
-
-
-def _beside_each_other(entities: list[Entity]) -> list[Entity]:
-    """Return entities in order, without those that reach into one that began before, in another window."""
-    kept: list[Entity] = []
-    for entity in sorted(entities, key=lambda entity: entity.start):
-        if not kept or entity.start >= kept[-1].end:
-            kept.append(entity)
-    return kept

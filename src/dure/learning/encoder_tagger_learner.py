@@ -8,7 +8,7 @@ from torch.nn.utils.rnn import pad_sequence
 from dure.dataset.example import TaggedText
 from dure.errors import ValidationError
 from dure.learning.encoder import Encoder
-from dure.learning.encoder_tagger import EncoderTagger, TaggerNetwork, pieces_of, tags_of
+from dure.learning.encoder_tagger import EncoderTagger, EncoderTaggerNetwork, pieces_of, tags_of
 from dure.learning.fine_tuning import FineTuning, hash_of
 from dure.learning.recipe import Recipe
 from dure.learning.scores import entity_scores
@@ -41,12 +41,12 @@ class EncoderTaggerLearner(FineTuning):
         self._validation = validation
         with torch.random.fork_rng([]):
             torch.manual_seed(hash_of(recipe.seed, 0))  # the new layer
-            network = TaggerNetwork(self._encoder.network, self._encoder.hidden_size, len(self.labels))
+            network = EncoderTaggerNetwork(self._encoder.network, self._encoder.hidden_size, len(self.labels))
         super().__init__(recipe, network, [len(window.ids) for window in self._windows])
 
     def loss(self, rows: Sequence[int]) -> torch.Tensor:
         """Return the mean over the rows of the negative log-likelihood of a word piece's tag."""
-        assert isinstance(self.network, TaggerNetwork)
+        assert isinstance(self.network, EncoderTaggerNetwork)
         windows = [self._windows[row] for row in rows]
         ids, mask = self._encoder.padded([window.ids for window in windows], self.device)
         emissions = self.network(ids, mask, windows).float()
@@ -61,5 +61,5 @@ class EncoderTaggerLearner(FineTuning):
 
     def finish(self) -> EncoderTagger:
         """Return the model. The scores of its entities are probabilities under its field."""
-        assert isinstance(self.network, TaggerNetwork)
+        assert isinstance(self.network, EncoderTaggerNetwork)
         return EncoderTagger(self._encoder, self.network, self.labels)
