@@ -27,7 +27,8 @@ class SlowLearner(TinyLearner):
         if os.environ.get("TINY_DIES_AT") == str(number):
             os.write(2, b"the end is near\n")
             os._exit(3)
-        return super().step(number)
+        loss = super().step(number)
+        return float("nan") if os.environ.get("TINY_DIVERGES_AT") == str(number) else loss
 
 
 def make_slow(recipe: Recipe, train: Examples, validation: Examples) -> Learner:

@@ -3,14 +3,13 @@
 Knows rows; where they came from is its callers' business.
 """
 
-import hashlib
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 
+from dure.dataset.dataset import digest_of
 from dure.dataset.example import LabelledText, Span, TaggedText, ordered
 from dure.dataset.tags import scheme_of, spans_of
 from dure.errors import DecodeError, ValidationError
@@ -36,15 +35,11 @@ def labelled(rows: Iterable[tuple[str, str]]) -> list[LabelledText]:
     """Return texts and labels as examples.
 
     Raises:
-        ValidationError: There are none, labels are missing, or there is one class only; names the rows, from 0.
+        ValidationError: Rows without a label or text; names the first, from 0.
     """
     found = [LabelledText(text, label.strip()) for text, label in rows]
-    _refuse_none(found)
     _refuse_rows([number for number, row in enumerate(found) if not row.label], "has no label; give each row one")
     _refuse_rows([number for number, row in enumerate(found) if not row.text.strip()], "has no text; leave it out")
-    labels = Counter(row.label for row in found)
-    if len(labels) < 2:
-        raise ValidationError(f"data_set: every row has the label {next(iter(labels))!r:.60}; two or more are needed")
     return found
 
 
@@ -52,10 +47,9 @@ def tagged(rows: Iterable[tuple[str, Sequence[Span]] | TaggedTokens]) -> list[Ta
     """Return texts with entities, or tokens with tags, as examples.
 
     Raises:
-        ValidationError: There are none, no row has an entity, or a row cannot be read; names it, from 0.
+        ValidationError: A row that cannot be read; names it, from 0.
     """
     rows = list(rows)
-    _refuse_none(rows)
     scheme = scheme_of([row.tags for row in rows if isinstance(row, TaggedTokens)])
     found = []
     for number, row in enumerate(rows):
@@ -68,15 +62,12 @@ def tagged(rows: Iterable[tuple[str, Sequence[Span]] | TaggedTokens]) -> list[Ta
             raise ValidationError(f"data_set[{number}]: {error}") from error
         found.append(TaggedText(text, entities))
     _refuse_rows([number for number, row in enumerate(found) if not row.text.strip()], "has no text; leave it out")
-    if not any(row.entities for row in found):
-        raise ValidationError("data_set: no row has an entity, so that there is nothing to learn; tag some")
     return found
 
 
 def encoded(examples: Examples) -> tuple[list[bytes], str]:
-    """Return examples as JSON texts, one each, and the SHA-256 over all of them."""
-    rows = [msgspec.json.encode(example) for example in examples]
-    return rows, hashlib.sha256(b"\n".join(rows)).hexdigest()
+    """Return examples as JSON texts, one each, and the digest of all of them."""
+    return [msgspec.json.encode(example) for example in examples], digest_of(examples)
 
 
 def read(path: Path, task: str) -> Examples:
@@ -92,13 +83,6 @@ def read(path: Path, task: str) -> Examples:
         return [msgspec.json.decode(line, type=TaggedText) for line in lines]
     except (OSError, msgspec.DecodeError) as error:
         raise DecodeError(f"{path}: the data set that was kept is damaged: {error}") from error
-
-
-def _refuse_none(rows: Sequence[object]) -> None:
-    if not rows:
-        raise ValidationError(
-            "data_set: there are no rows, and nothing is learnt from nothing; give some hundred or more"
-        )
 
 
 def _refuse_rows(numbers: Sequence[int], what: str) -> None:

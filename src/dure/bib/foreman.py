@@ -65,6 +65,7 @@ class Foreman:
 
     def start(self) -> None:
         """Begin."""
+        self._queue.tidy()
         self._thread.start()
 
     def wake(self) -> None:

@@ -205,9 +205,13 @@ class JobQueue:
             )
             event = msgspec.structs.replace(self._last(base, job_id, state, note), version=version, score=score)
             self._tell(base, event if state is not State.DONE else msgspec.structs.replace(event, share=1.0))
-        for path in (self.folder_of(job_id) / "data.jsonl", self.folder_of(job_id) / "checkpoints"):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        self._clear(job_id)
         return True
+
+    def tidy(self) -> None:
+        """Remove data and checkpoints of ended jobs, whose processes were killed before they could."""
+        for job in self.jobs(State.DONE, State.FAILED, State.CANCELLED):
+            self._clear(job.id)
 
     def cancel(self, job_id: str) -> Job:
         """Ask for the end of a job: at once if it waits, else as soon as its worker hears of it. Ended ones stay.
@@ -234,6 +238,11 @@ class JobQueue:
         with self._lock:
             row = self._base.execute("SELECT MAX(step) FROM events WHERE job_id = ?", (job_id,)).fetchone()
         return -1 if row[0] is None else int(row[0])
+
+    def _clear(self, job_id: str) -> None:
+        folder = self.folder_of(job_id)
+        (folder / "data.jsonl").unlink(missing_ok=True)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
     def _jobs(self, which: str, *values: Any) -> list[Job]:
         with self._lock:

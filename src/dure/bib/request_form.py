@@ -5,14 +5,12 @@ from typing import Any
 
 from dure.bib import train_pb2 as pb
 from dure.bib.data_set import Examples, TaggedTokens, labelled, tagged
+from dure.bib.encoders import encoder_folder
 from dure.dataset.example import Span
-from dure.errors import ModelNotFound, ValidationError
+from dure.errors import ValidationError
 from dure.learning.recipe import Recipe
-from dure.store.naming import checked_name
 
 TrainRequest = pb.TrainTextClassificationModelRequest | pb.TrainNamedEntityRecognitionModelRequest
-
-_CHOICES = ("class_weights", "precision")
 
 
 def recipe_of(request: TrainRequest, encoders: Path | None) -> Recipe:
@@ -35,7 +33,7 @@ def recipe_of(request: TrainRequest, encoders: Path | None) -> Recipe:
     for field, value in options.ListFields():
         values[field.name] = value
     if options.encoder:
-        values["encoder"] = str(_encoder(options.encoder, encoders))
+        values["encoder"] = str(encoder_folder(options.encoder, encoders))
     return Recipe.from_dict(values)
 
 
@@ -59,16 +57,3 @@ def _tagged_row(row: pb.TaggedRow, number: int) -> "tuple[str, list[Span]] | Tag
         )
     joiner = row.joiner if row.HasField("joiner") else " "
     return TaggedTokens(list(row.tokens), list(row.tags), joiner)
-
-
-def _encoder(name: str, encoders: Path | None) -> Path:
-    if encoders is None:
-        raise ValidationError(
-            f"options.encoder: {name!r:.80} is asked for, but this server has no folder of encoders; start it with one"
-            " (--encoders), or train a small model from nothing"
-        )
-    folder = encoders / checked_name(name, "options.encoder")
-    if not folder.is_dir():
-        there = ", ".join(sorted(path.name for path in encoders.iterdir() if path.is_dir())) or "none"
-        raise ModelNotFound(f"options.encoder: there is no {name!r} on this server. There are: {there}")
-    return folder

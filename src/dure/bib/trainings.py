@@ -8,17 +8,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self, cast
 
 from dure.bib.data_set import Examples, encoded
 from dure.bib.foreman import Foreman, Workshop
 from dure.bib.job import Event, Job
 from dure.bib.queue import JobQueue, Submission
 from dure.bib.room import needed_bytes
+from dure.dataset.rows import check_trainable
+from dure.dataset.split import split
 from dure.device.context import parse_context
 from dure.device.probe import require_device
 from dure.learning.recipe import Recipe
 from dure.store.home import home_folder
+
+if TYPE_CHECKING:
+    from dure.dataset.example import LabelledText
 
 _LOOKED_AT_EVERY_S = 0.1
 
@@ -66,9 +71,14 @@ class Trainings:
             examples: What is learnt from, and validated on, as the recipe's `train_rate` splits it.
 
         Raises:
-            ValidationError: The name cannot be one.
+            ValidationError: The name cannot be one, or nothing can be learnt from the examples.
+            SpecError: One of the parts that `train_rate` makes of them is empty.
             ModelError: The job cannot be kept.
         """
+        check_trainable(examples)
+        split(
+            cast("list[LabelledText]", examples), recipe.train_rate, recipe.seed
+        )  # the worker does, too late to refuse
         rows, digest = encoded(examples)
         on_gpu = self.device != "cpu"
         # The worker sees one GPU alone, whichever it is given.

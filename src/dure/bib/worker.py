@@ -20,7 +20,7 @@ from dure.bib import data_set
 from dure.bib.job import Event, Job, State
 from dure.bib.queue import JobQueue
 from dure.dataset.split import split
-from dure.errors import Cancelled, DureError
+from dure.errors import Cancelled, DeviceLost, DureError
 from dure.learning.kinds import learner_for
 from dure.learning.model import Model
 from dure.learning.progress import Progress
@@ -112,6 +112,8 @@ def run(queue: JobQueue, store: ModelStore, job_id: str, make_learner: MakeLearn
             queue.requeue(job_id, "its process was told to end; it goes on from here", step=job.step)
         else:
             queue.finish(job_id, State.CANCELLED, note="cancelled")
+    except DeviceLost:
+        raise  # a crash: another process may have more luck
     except DureError as error:
         queue.finish(job_id, State.FAILED, note=str(error))
     else:
