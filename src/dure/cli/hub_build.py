@@ -46,7 +46,12 @@ class _Plan:
 @click.argument("folder", type=click.Path(path_type=Path), default=".")
 @click.option("--device", type=click.Choice([*DEVICES]), default="cpu", show_default=True, help="What it computes on.")
 @click.option("--tag", help="Name of the image.  [default: the Executor's, sentence-encoder:cpu]")
-@click.option("--model", "models", multiple=True, help="Put a model under models/: a folder, or a name.  [repeatable]")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    help="Put a model under models/: a folder, a name, or one that was trained here.  [repeatable]",
+)
 @click.option("--onnx", type=click.Choice(["fp32", "int8"]), help="Put the models in as ONNX, in place of the weights.")
 @click.option("--base", help=f"Image to start from; short: {', '.join(BASES)}.  [default: slim]")
 @click.option("--requirements", help="Another file of requirements in the folder.  [default: requirements.txt]")
@@ -163,6 +168,8 @@ def _add_model(plan: _Plan, model: str, onnx: str | None) -> None:
     from dure.nlp.snapshot import TRANSFORMER_FILES, resolve
 
     folder, name = Path(model).expanduser(), ""
+    if not folder.is_dir() and _add_trained(plan, model):
+        return
     if not folder.is_dir():
         found = resolve(model, files=TRANSFORMER_FILES)
         found.verify()
@@ -178,9 +185,31 @@ def _add_model(plan: _Plan, model: str, onnx: str | None) -> None:
     for key, content in taken.items():
         plan.beside[f"{_MODELS}/{files.name}/{key}"] = content
     plan.arguments.setdefault("HF_HUB_OFFLINE", "1")
-    names = [*filter(None, [plan.labels.get("dev.dure.models", "")]), files.name]
+    _note_model(plan, files.name, files.num_bytes, folder)
+
+
+def _add_trained(plan: _Plan, reference: str) -> bool:
+    """Put a model of the store into the image, if it is one: `names`, `names@3` or `names@prod`."""
+    from dure.errors import ModelNotFound
+    from dure.store.store import ModelStore
+
+    try:
+        version = ModelStore().resolve(reference)
+    except (ModelNotFound, ValidationError):
+        return False
+    version.verify()
+    for path in sorted(version.folder.rglob("*")):
+        if path.is_file():
+            place = path.relative_to(version.folder.parents[1]).as_posix()  # names/3/model.json
+            plan.beside[f"{_MODELS}/{place}"] = path
+    _note_model(plan, str(version), version.size_bytes, version.folder)
+    return True
+
+
+def _note_model(plan: _Plan, name: str, num_bytes: int, folder: Path) -> None:
+    names = [*filter(None, [plan.labels.get("dev.dure.models", "")]), name]
     plan.labels["dev.dure.models"] = ",".join(names)
-    plan.notes.append(f"{_MODELS}/{files.name}: {files.num_bytes / 1e6:,.0f} MB from {folder}, complete.")
+    plan.notes.append(f"{_MODELS}/{name}: {num_bytes / 1e6:,.1f} MB from {folder}, complete.")
 
 
 def _add_dure(plan: _Plan, scratch: Path) -> None:
