@@ -63,9 +63,14 @@ def train(task: str, data: Path, model_name: str, **settings: Any) -> None:
     from dure.dataset.report import report
     from dure.dataset.rows import check_trainable
     from dure.dataset.split import split
+    from dure.device.context import parse_context
+    from dure.device.probe import require_device
     from dure.learning.recipe import Recipe
+    from dure.store.naming import checked_name
 
+    checked_name(model_name)
     recipe = Recipe(task=cast("Any", task), **{name: settings[name] for name in _RECIPE})
+    require_device(parse_context(recipe.device))
     dataset = read(data, recipe.task, settings)
     check_trainable(dataset.examples)
     parts: tuple[Examples, Examples]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dure.dataset.example import TaggedText
-from dure.dataset.problems import MAX_TOLD, Problem
+from dure.dataset.problems import MAX_TOLD, Problem, told
 from dure.dataset.tags import parse, scheme_of, spans_of
 from dure.errors import ValidationError
 
@@ -51,22 +51,20 @@ def with_entities(
     problems = [] if scheme == "bio" else [Problem(f"the tags are {scheme.upper()}", "converted")]
     examples = []
     for sentence in sentences:
-        text, spans, told = spans_of(sentence.tokens, sentence.tags, joiner, scheme=scheme, lines=sentence.lines)
-        problems += told
+        text, spans, repaired = spans_of(sentence.tokens, sentence.tags, joiner, scheme=scheme, lines=sentence.lines)
+        problems += repaired
         examples.append(TaggedText(text, spans, sentence.id, sentence.lines[0]))
     return examples, problems
 
 
 def _unreadable(sentences: Sequence[Sentence]) -> list[str]:
-    readable: dict[str, str] = {}
-    faults = []
+    """Return what is wrong with tags, each of them once, with its lines."""
+    lines: dict[str, list[int]] = {}
     for sentence in sentences:
         for tag, line in zip(sentence.tags, sentence.lines, strict=True):
-            if tag not in readable:
-                readable[tag] = _fault(tag)
-            if readable[tag]:
-                faults.append(f"line {line:,}: {readable[tag]}")
-    return faults
+            lines.setdefault(tag, []).append(line)
+    faults = ((tag, _fault(tag)) for tag in lines)
+    return [f"{told(lines[tag])}: {fault}" for tag, fault in faults if fault]
 
 
 def _fault(tag: str) -> str:

@@ -116,15 +116,17 @@ def _mistakes(evaluation: Evaluation) -> str:
     if not evaluation.mistakes:
         return ""
     head = "<tr><th>line</th><th>sure</th><th>there</th><th>predicted</th></tr>"
-    lines = "".join(map(_mistake, evaluation.mistakes))
+    scores = evaluation.scores
+    types = () if isinstance(scores, ClassificationScores) else tuple(scores.per_type)
+    lines = "".join(_mistake(mistake, types) for mistake in evaluation.mistakes)
     return f"<h2>Mistakes that the model was surest of</h2><table>{head}{lines}</table>"
 
 
-def _mistake(mistake: Mistake) -> str:
+def _mistake(mistake: Mistake, types: Sequence[str]) -> str:
     first = f'<td class="n">{mistake.line or ""}</td><td class="n">{mistake.score:.2f}</td>'
     if isinstance(mistake.gold, str) or isinstance(mistake.predicted, str):
         labels = f"<td>{html.escape(str(mistake.gold))}</td><td>{html.escape(str(mistake.predicted))}</td>"
         text = f'<td class="text">{html.escape(mistake.text[:_MAX_TEXT])}</td>'
         return f"<tr>{first}{labels}{text}</tr>"
-    there, said = (in_html(mistake.text, spans) for spans in (mistake.gold, mistake.predicted))
+    there, said = (in_html(mistake.text, spans, types) for spans in (mistake.gold, mistake.predicted))
     return f'<tr>{first}<td class="text">{there}</td><td class="text">{said}</td></tr>'
