@@ -16,9 +16,9 @@ KOREAN = "cp949"  # holds all of EUC-KR
 # UTF-8's three bytes of a Hangul syllable or a typographic sign, each read as one cp1252 character.
 _SIGNS = bytes(set(range(0x80, 0xA0)) - {0x81, 0x8D, 0x8F, 0x90, 0x9D}).decode("cp1252")
 _UTF8_MISREAD = re.compile(f"[\u00ea\u00eb\u00ec\u00ed\u00e3\u00e2][\u0080-\u00bf{_SIGNS}]")
-# EUC-KR's two bytes of a syllable, each read as one Latin-1 character. No language writes four of these in a row.
-_KOREAN_MISREAD = re.compile("[\u00a1-\u00fe]{4,}")
-_REFUSED_SHARE = 0.02
+# EUC-KR's two bytes of a syllable, each read as one Latin-1 character; two syllables, which no language writes.
+_KOREAN_MISREAD = re.compile("(?:[\u00b0-\u00c8][\u00a1-\u00fe]){2,}")
+_REFUSED_SHARE, _REFUSED_COUNT = 0.02, 8
 _REPLACED = "\ufffd"
 _HANGUL = re.compile("[\uac00-\ud7a3]")
 
@@ -114,7 +114,7 @@ def _misread(text: str, name: str) -> list[Problem]:
         line = text.count("\n", 0, text.index("\x00")) + 1
         raise ValidationError(f"{name}: line {line:,}: a NUL character: this is no text file, or UTF-16 read as UTF-8")
     spoilt = 2 * sum(1 for _ in _UTF8_MISREAD.finditer(text)) + sum(len(m[0]) for m in _KOREAN_MISREAD.finditer(text))
-    if spoilt > _REFUSED_SHARE * len(text):
+    if spoilt >= _REFUSED_COUNT and spoilt > _REFUSED_SHARE * len(text):
         raise ValidationError(
             f"{name}: {spoilt / len(text):.0%} of its characters are of a text that was read in a wrong encoding"
             " (Korean as Windows-1252). It cannot be repaired, bytes are lost: export the original again as UTF-8"

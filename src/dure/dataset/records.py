@@ -8,7 +8,7 @@ from typing import Any
 
 from dure.dataset.columns import ID, LABEL, TEXT, Wanted
 from dure.dataset.example import Span, TaggedText, ordered
-from dure.dataset.problems import Problem
+from dure.dataset.problems import Problem, told
 from dure.dataset.rows import Row
 from dure.dataset.tags import scheme_of, spans_of
 from dure.errors import SpecError, ValidationError
@@ -42,19 +42,23 @@ def tagged_rows(records: Iterable[Record], wanted: Wanted, name: str) -> tuple[l
         ValidationError: A sentence with entities that cannot be, or with other than one tag for each token.
     """
     records = list(records)
-    if any(key in values for _, values in records for key in TOKENS) and wanted.text is None:
+    tokenised = [any(key in values for key in TOKENS) and wanted.text is None for _, values in records]
+    if all(tokenised):
         return _from_tokens(records, wanted, name)
+    if any(tokenised):
+        lines = [line for (line, _), is_tokenised in zip(records, tokenised, strict=True) if is_tokenised]
+        raise ValidationError(f"{name}: {told(lines)}: tokens, where other rows have text; a file has one of the two")
     text, spans = _key(records, wanted.text, TEXT, "text", name), _key(records, wanted.label, ENTITIES, "label", name)
     examples = []
     for line, values in records:
-        told = f"{name}: line {line:,}"
+        at = f"{name}: line {line:,}"
         sentence = values.get(text) or ""
         if not isinstance(sentence, str):
-            raise ValidationError(f"{told}: the text is of type {type(sentence).__name__}, not a string")
+            raise ValidationError(f"{at}: the text is of type {type(sentence).__name__}, not a string")
         try:
             entities = ordered(sentence, (_span(value) for value in values.get(spans) or ()))
         except ValidationError as error:
-            raise ValidationError(f"{told}: {error}") from error
+            raise ValidationError(f"{at}: {error}") from error
         examples.append(TaggedText(sentence, entities, _id(values), line))
     return examples, []
 
@@ -66,10 +70,10 @@ def _from_tokens(records: list[Record], wanted: Wanted, name: str) -> tuple[list
     scheme = scheme_of(found for _, _, found, _ in sentences)
     for line, words, found, identity in sentences:
         try:
-            text, spans, told = spans_of(words, found, scheme=scheme, lines=[line] * len(words))
+            text, spans, repaired = spans_of(words, found, scheme=scheme, lines=[line] * len(words))
         except ValidationError as error:
             raise ValidationError(f"{name}: line {line:,}: {error}") from error
-        problems += told
+        problems += repaired
         examples.append(TaggedText(text, spans, identity, line))
     return examples, problems
 

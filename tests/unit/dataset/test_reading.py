@@ -308,6 +308,9 @@ def test_entities_in_json_lines(write: Write) -> None:
         read_examples(write("c.jsonl", '{"tokens": ["Ada", "left"], "tags": ["B-PER"]}\n'), "ner")
     with pytest.raises(ValidationError, match="line 1: the entity 'PER' from 0 to 9 does not lie"):
         read_examples(write("d.jsonl", '{"text": "Ada", "entities": [[0, 9, "PER"]]}\n'), "ner")
+    mixed = write("f.jsonl", '{"text": "Ada", "entities": []}\n{"tokens": ["Ada"], "tags": ["O"]}\n')
+    with pytest.raises(ValidationError, match="line 2: tokens, where other rows have text"):
+        read_examples(mixed, "ner")
     with pytest.raises(ValidationError, match="line 2: not JSON"):
         read_examples(write("e.jsonl", '{"text": "Ada", "entities": []}\n{"text\n'), "ner")
 
