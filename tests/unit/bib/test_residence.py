@@ -43,7 +43,10 @@ def store(tmp_path: Path) -> ModelStore:
 
 
 def publish(store: ModelStore, name: str, text: str) -> None:
-    store.publish(name, lambda folder: (folder / "weights").write_text(text) and None, {"task": "tc"})
+    def write(folder: Path) -> None:
+        (folder / "weights").write_text(text)
+
+    store.publish(name, write, {"task": "tc"})
 
 
 def said(residence: Residence, reference: str) -> str:
