@@ -50,10 +50,10 @@ def trained(stub: Any) -> None:
     )
     tell(stub.TrainTextClassificationModel(request))
     tagged = [row for row in sentences().examples if isinstance(row, TaggedText)]
-    request = train_pb2.TrainNamedEntityRecognitionModelRequest(
+    ner_request = train_pb2.TrainNamedEntityRecognitionModelRequest(
         model_name="ner_train", epochs=4, train_rate=0.8, data_set=[tagged_row(row) for row in tagged]
     )
-    tell(stub.TrainNamedEntityRecognitionModel(request))
+    tell(stub.TrainNamedEntityRecognitionModel(ner_request))
 
 
 def tagged_row(row: TaggedText) -> Any:
@@ -99,8 +99,8 @@ def main() -> None:
         for channel in channels:
             stack.enter_context(channel)
             grpc.channel_ready_future(channel).result(timeout=60)
-        trained(train_pb2_grpc.TrainProviderStub(channels[0]))
-        asked(predict_pb2_grpc.PredictProviderStub(channels[1]))
+        trained(train_pb2_grpc.TrainProviderStub(channels[0]))  # type: ignore[no-untyped-call]
+        asked(predict_pb2_grpc.PredictProviderStub(channels[1]))  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -18,12 +18,12 @@ from dure.bench.machine import described
 from dure.bench.session import Session
 from dure.bench.timing import Effort, Spread, compared, ratio, timed
 from dure.bib.trainings import Trainings
-from dure.dataset.dataset import Dataset
+from dure.dataset.dataset import Dataset, Task
 from dure.device.context import Context
 from dure.errors import TrainingFailed
 from dure.learning.evaluation import evaluate
 from dure.learning.kinds import load_model
-from dure.learning.recipe import Recipe, Task
+from dure.learning.recipe import Recipe
 from dure.learning.scores import ClassificationScores, EntityScores
 from dure.store.store import ModelStore
 

@@ -1,9 +1,11 @@
 """What training and prediction are measured with: files that are named, or the data sets that every machine has."""
 
 from pathlib import Path
+from typing import cast
 
 from dure.bench.bib import BibSet
 from dure.dataset.dataset import Dataset, Task, digest_of
+from dure.dataset.example import LabelledText
 from dure.dataset.reading import read_examples
 from dure.dataset.samples import docstrings, sentences
 from dure.dataset.split import split
@@ -26,5 +28,6 @@ def samples() -> list[BibSet]:
 
 
 def _sample(name: str, whole: Dataset) -> BibSet:
-    parts = [Dataset(whole.task, tuple(part), (), digest_of(part)) for part in split(whole.examples, _TRAIN_RATE, 0)]
+    train, test = split(cast("tuple[LabelledText, ...]", whole.examples), _TRAIN_RATE, 0)
+    parts = [Dataset(whole.task, tuple(part), (), digest_of(part)) for part in (train, test)]
     return BibSet(name=name, train=parts[0], test=parts[1])

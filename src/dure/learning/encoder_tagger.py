@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from dure.dataset.dataset import Task
 from dure.dataset.example import Span
 from dure.device.context import Context
 from dure.device.library import torch_device
@@ -19,7 +20,6 @@ from dure.learning.crf import Crf
 from dure.learning.encoder import Encoder, Tokens
 from dure.learning.model_file import read_model, read_weights, write_model
 from dure.learning.prediction import Entity
-from dure.learning.recipe import Task
 from dure.learning.windows import without_overlaps
 
 _DROPOUT = 0.1

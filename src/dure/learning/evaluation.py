@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
+from dure.dataset.dataset import Task
 from dure.dataset.example import LabelledText, Span, TaggedText
 from dure.errors import ValidationError
 from dure.learning.kinds import Examples
 from dure.learning.model import Model
 from dure.learning.prediction import Classification, Entity
-from dure.learning.recipe import Task
 from dure.learning.reliability import Reliability, reliability
 from dure.learning.scores import ClassificationScores, EntityScores, classification_scores, entity_scores
 

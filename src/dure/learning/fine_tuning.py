@@ -67,7 +67,7 @@ class FineTuning(ABC):
             for rows in batches:
                 with self._autocast():
                     loss = self.loss(rows) * (len(rows) / num_rows)
-                self._scaler.scale(loss).backward()
+                self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
                 total += float(loss.detach())
         self._scaler.unscale_(self._optimiser)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)

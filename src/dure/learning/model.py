@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
 
+from dure.dataset.dataset import Task
 from dure.device.context import Context
 from dure.learning.prediction import Classification, Entity
-from dure.learning.recipe import Task
 
 MODEL_FILE = "model.json"
 """What a model is: its kind, the version of its form, its labels and settings."""

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dure.dataset.dataset import Task
 from dure.device.context import Context
 from dure.device.library import torch_device
 from dure.errors import ModelError
 from dure.learning.model_file import read_model, read_weights, write_model
 from dure.learning.prediction import Entity
-from dure.learning.recipe import Task
 from dure.learning.tagger_decoding import Decoding
 from dure.learning.tagger_network import KnownFeatures, Layout, Sizes, TaggerNetwork
 from dure.learning.unit_features import unit_features

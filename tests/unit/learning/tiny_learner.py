@@ -9,11 +9,12 @@ from typing import Any, Self
 import torch
 from safetensors.torch import load_file, save_file
 
+from dure.dataset.dataset import Task
 from dure.dataset.example import LabelledText
 from dure.device.context import Context
 from dure.learning.model import MODEL_FILE, WEIGHTS_FILE
 from dure.learning.prediction import Classification
-from dure.learning.recipe import Recipe, Task
+from dure.learning.recipe import Recipe
 
 WIDTH = 256
 
@@ -74,7 +75,7 @@ class TinyLearner:
         rows = self.rows[chosen] + 0.1 * torch.randn(self.batch_size, WIDTH, generator=chance)
         loss = torch.nn.functional.cross_entropy(rows @ self.weight, self.gold[chosen])
         self.optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         return float(loss.detach())
 

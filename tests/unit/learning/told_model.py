@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Self
 
+from dure.dataset.dataset import Task
 from dure.device.context import Context
 from dure.learning.prediction import Classification, Entity
-from dure.learning.recipe import Task
 
 
 class ToldClassifier:
