@@ -3,6 +3,7 @@
 TINY_STEP_S seconds a step, a checkpoint every TINY_CHECKPOINT_S seconds.
 """
 
+import errno
 import os
 import sys
 import time
@@ -27,6 +28,8 @@ class SlowLearner(TinyLearner):
         if os.environ.get("TINY_DIES_AT") == str(number):
             os.write(2, b"the end is near\n")
             os._exit(3)
+        if os.environ.get("TINY_FILLS_THE_DISK_AT") == str(number):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         loss = super().step(number)
         return float("nan") if os.environ.get("TINY_DIVERGES_AT") == str(number) else loss
 

@@ -79,8 +79,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"epochs": 0}, "epochs=0"),
     ({"epochs": -1}, "epochs=-1"),
     *(({"train_rate": rate}, "train_rate=") for rate in (0, 1, 2, -1, math.nan, math.inf)),
-    ({"data_set": []}, "there are no rows"),
-    ({"data_set": ROWS[::2]}, "every row has the label 'food'"),
+    ({"data_set": []}, "the data set is empty"),
+    ({"data_set": ROWS[::2]}, "all 20 rows have the label 'food'"),
     ({"data_set": [*ROWS, {"text": "no label"}]}, "data_set[40] has no label"),
     ({"data_set": [*ROWS, {"text": " ", "label": "food"}]}, "data_set[40] has no text"),
     ({"model_name": "../m"}, "model_name: '../m' cannot be a name"),
@@ -108,7 +108,7 @@ BAD_NER: list[tuple[list[dict[str, Any]], str]] = [
     ([{"text": "Kim", "entities": [{"start": 0, "end": 9, "type": "PS"}]}], "data_set[0]: the entity 'PS' from 0 to 9"),
     ([{"tokens": ["Kim", "goes"], "tags": ["B-PS"]}], "data_set[0]: 2 tokens and 1 tags"),
     ([{"text": "Kim", "tokens": ["Kim"], "tags": ["B-PS"]}], "some of both"),
-    ([{"text": "nobody"}], "no row has an entity"),
+    ([{"text": "nobody"}], "none of the 1 sentences has an entity"),
 ]
 
 

@@ -110,7 +110,7 @@ def test_both_tasks_are_trained_and_asked(tmp_path: Path, encoders: Path) -> Non
 
 
 def test_a_training_outlives_its_server(tmp_path: Path, encoders: Path) -> None:
-    """One that trains and one that predicts, of one home: the first is killed, and the next goes on with its training."""
+    """One trains and one predicts, of one home: the first is killed, and the next goes on with its training."""
     request = train_pb2.TrainTextClassificationModelRequest(
         model_name="m", epochs=60, train_rate=0.8, data_set=LABELLED, options=OPTIONS
     )

@@ -179,14 +179,19 @@ def test_what_always_dies_fails_with_its_last_words(tmp_path: Path, monkeypatch:
     assert ModelStore(tmp_path / "models").versions("m") == before
 
 
-def test_what_cannot_be_trained_fails_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error of dure's own is no crash: it is told, and not tried again."""
-    monkeypatch.setenv("TINY_DIVERGES_AT", "7")
+@pytest.mark.parametrize(
+    ("cause", "told"), [("TINY_DIVERGES_AT", "lower learning_rate"), ("TINY_FILLS_THE_DISK_AT", "is full")]
+)
+def test_what_cannot_be_trained_fails_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: str, told: str
+) -> None:
+    """What is known to fail again is no crash: it is told, and not tried again."""
+    monkeypatch.setenv(cause, "7")
     with Trainings(home=tmp_path, workshop=tiny_workshop(tmp_path)) as trainings:
         job = trainings.submit("m", RECIPE, examples())
         *events, end = trainings.watch(job.id)
     assert end.state is State.FAILED, end
-    assert "lower learning_rate" in end.note
+    assert told in end.note
     assert sum(event.note.startswith("runs on") for event in events) == 1
 
 

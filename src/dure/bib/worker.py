@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-import dure
 from dure.bib import data_set
 from dure.bib.job import Event, Job, State
 from dure.bib.queue import JobQueue
@@ -27,6 +27,7 @@ from dure.learning.progress import Progress
 from dure.learning.recipe import Recipe
 from dure.learning.scores import classification_scores, entity_scores
 from dure.learning.training import MakeLearner, Trained, train
+from dure.store.publication import DISK_FULL
 from dure.store.store import ModelStore
 from dure.store.version import Version
 
@@ -106,7 +107,7 @@ def run(queue: JobQueue, store: ModelStore, job_id: str, make_learner: MakeLearn
     job = queue.job(job_id)
     ending = Ending(queue, job_id)
     try:
-        version = _published(store, job) or _train(queue, store, job, ending, make_learner)
+        published = _published(store, job) or _train(queue, store, job, ending, make_learner)
     except Cancelled:
         if ending.told_to_go and not queue.job(job_id).is_cancelled:
             queue.requeue(job_id, "its process was told to end; it goes on from here", step=job.step)
@@ -116,15 +117,20 @@ def run(queue: JobQueue, store: ModelStore, job_id: str, make_learner: MakeLearn
         raise  # a crash: another process may have more luck
     except DureError as error:
         queue.finish(job_id, State.FAILED, note=str(error))
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        note = f"the disk of {queue.folder} is full: no checkpoint could be written. Make room, and train again"
+        queue.finish(job_id, State.FAILED, note=note)
     else:
-        scores = version.card["scores"]
+        scores = published.card["scores"]
         score = scores.get("accuracy", scores.get("entity_f1"))
-        queue.finish(job_id, State.DONE, version=version.number, score=score)
+        queue.finish(job_id, State.DONE, version=published.number, score=score)
 
 
 def _published(store: ModelStore, job: Job) -> Version | None:
     """Return the version that this job has published already, if its process died before it could say so."""
-    return next((version for version in store.versions(job.model_name) if version.card.get("job") == job.id), None)
+    return next((one for one in store.versions(job.model_name) if one.card.get("job") == job.id), None)
 
 
 def _train(queue: JobQueue, store: ModelStore, job: Job, ending: Ending, make_learner: MakeLearner) -> Version:
@@ -154,7 +160,7 @@ def _card(job: Job, trained: Trained, parts: Any) -> dict[str, Any]:
         "recipe": trained.recipe.as_dict(),
         "seconds": trained.elapsed_time_s,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dure": dure.__version__,
+        "dure": version("dure"),
         "job": job.id,
     }
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from dure.errors import ModelError
 
 _UNDER_WAY = ".new-"
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+"""What the system says where nothing more can be written."""
 
 
 @contextlib.contextmanager
@@ -93,7 +94,7 @@ def told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in DISK_FULL:
             raise ModelError(
                 f"{path.parent} cannot be written to: the disk is full ({error.strerror}). Nothing was kept of it; make"
                 " room (`dure models delete`), or set DURE_HOME to a folder elsewhere"
