@@ -66,7 +66,7 @@ def tagged(rows: Iterable[tuple[str, Sequence[Span]] | TaggedTokens]) -> list[Ta
 
 
 def encoded(examples: Examples) -> tuple[list[bytes], str]:
-    """Return examples as JSON texts, one each, and the digest of all of them."""
+    """Return examples as JSON texts, one each, and their digest: the one that reading their file tells."""
     return [msgspec.json.encode(example) for example in examples], digest_of(examples)
 
 
