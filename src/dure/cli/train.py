@@ -81,7 +81,7 @@ def train(task: str, data: Path, model_name: str, **settings: Any) -> None:
     click.echo(f"{data}: {dataset.digest}")
     click.echo(report(parts[0], parts[1], dataset.problems).text())
     with _result(settings["result"]) as file, bar(f"Training {model_name}", shown=settings["progress"]) as advance:
-        course = _Course(file, advance)
+        course = Course(file, advance)
         if settings["validation"]:
             version = _train_here(model_name, recipe, (dataset, parts), course)
         else:
@@ -101,7 +101,7 @@ def _result(path: Path | None) -> "Iterator[IO[str] | None]":
             yield file
 
 
-class _Course:
+class Course:
     """Where a training stands: told to the bar, and to the result file line by line."""
 
     def __init__(self, file: IO[str] | None, advance: "Advance") -> None:
@@ -116,6 +116,7 @@ class _Course:
             self._file.flush()
 
     def tell(self, at: "Progress | Event") -> None:
+        """Tell how far it is; a note is told once, above the bar."""
         if at.note and at.note != self._note:
             click.echo(at.note, err=True)
         self._note = at.note
@@ -126,7 +127,7 @@ class _Course:
             self.write({**told, "elapsed_time": at.elapsed_time_s})
 
 
-def _train_as_job(name: str, recipe: "Recipe", dataset: "Dataset", course: _Course) -> "Version":
+def _train_as_job(name: str, recipe: "Recipe", dataset: "Dataset", course: Course) -> "Version":
     """Have a worker train the model, and watch it; Ctrl-C cancels the job."""
     from dure.bib.job import State
     from dure.bib.trainings import Trainings
@@ -150,7 +151,7 @@ def _train_as_job(name: str, recipe: "Recipe", dataset: "Dataset", course: _Cour
 
 
 def _train_here(
-    name: str, recipe: "Recipe", data: "tuple[Dataset, tuple[Examples, Examples]]", course: _Course
+    name: str, recipe: "Recipe", data: "tuple[Dataset, tuple[Examples, Examples]]", course: Course
 ) -> "Version":
     """Train in this process, on two files."""
     from datetime import UTC, datetime
