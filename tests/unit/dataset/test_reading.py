@@ -1,4 +1,4 @@
-"""Traps of real files (their numbers in comments), each as a small file of our own; then the real files themselves."""
+"""Traps of real files (their numbers in comments), each as a small file of our own."""
 
 import codecs
 from collections.abc import Callable
@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from dure.dataset.dataset import Dataset, Task
-from dure.dataset.example import LabelledText, Span, TaggedText
+from dure.dataset.dataset import Task
+from dure.dataset.example import Span, TaggedText
 from dure.dataset.jsonlines import write_jsonl
 from dure.dataset.reading import read_examples
 from dure.errors import SpecError, ValidationError
-from tests.real_data import real_data
+from tests.unit.dataset.contents import pairs, sentences, told
 
 Write = Callable[[str, str | bytes], Path]
 
@@ -24,14 +24,6 @@ def write(tmp_path: Path) -> Write:
         return path
 
     return write
-
-
-def pairs(found: Dataset) -> list[tuple[str, str]]:
-    return [(row.text, row.label) for row in found.examples if isinstance(row, LabelledText)]
-
-
-def told(found: Dataset) -> list[str]:
-    return [str(problem) for problem in found.problems]
 
 
 # -- classified texts ----------------------------------------------------------------------------
@@ -203,11 +195,6 @@ def test_problems_hold_no_texts(write: Write) -> None:
 # -- sentences with entities ---------------------------------------------------------------------
 
 
-def sentences(found: Dataset) -> list[tuple[str, list[tuple[str, str]]]]:
-    rows = [row for row in found.examples if isinstance(row, TaggedText)]
-    return [(row.text, [(row.text[span.start : span.end], span.type) for span in row.entities]) for row in rows]
-
-
 def test_any_blank_line_is_between_sentences(write: Write) -> None:
     # Trap 18: empty, a tab, a blank, CRLF
     path = write("a.conll", "Ada\tB-PER\nleft\tO\n\t\nBob\tB-PER\n \nEve\tB-PER\r\n\r\n\nEnd\tO\n")
@@ -357,46 +344,3 @@ def test_parquet(tmp_path: Path) -> None:
     (tmp_path / "c.parquet").write_bytes(b"no Parquet")
     with pytest.raises(ValidationError, match="cannot be read as Parquet"):
         read_examples(tmp_path / "c.parquet", "tc")
-
-
-# -- the real files ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "num_rows", "num_quotes", "num_labels"),
-    [
-        ("tc/nsmc_train_20k.txt", 20_000, 87, 2),
-        ("tc/nsmc_test_5k.txt", 5_000, 36, 2),
-        ("tc/ynat_test_5k.csv", 5_000, None, 7),
-        ("tc/banking77_train.csv", 10_003, None, 77),
-        ("tc/banking77_test.csv", 3_080, None, 77),
-    ],
-)
-def test_real_labelled_texts(name: str, num_rows: int, num_quotes: int | None, num_labels: int) -> None:
-    found = read_examples(real_data(name), "tc")
-    assert len(found.examples) == num_rows
-    assert len({label for _, label in pairs(found)}) == num_labels
-    if num_quotes is not None:
-        assert sum('"' in text for text, _ in pairs(found)) == num_quotes
-
-
-def test_real_line_ends_in_quotes() -> None:
-    found = read_examples(real_data("tc/banking77_train.csv"), "tc")
-    assert sum("\n" in text for text, _ in pairs(found)) == 10
-
-
-@pytest.mark.parametrize(
-    ("name", "num_sentences", "num_entities"),
-    [
-        ("ner/wnut17/wnut17train.conll", 3_394, 1_975),
-        ("ner/wnut17/emerging.dev.conll", 1_009, 836),
-        ("ner/wnut17/emerging.test.annotated", 1_287, 1_079),
-        ("ner/klue-ner-v1.1_dev_2k.tsv", 2_000, 5_757),
-        ("ner/klue-ner-v1.1_train_8k_restored.tsv", 8_000, 19_741),
-    ],
-)
-def test_real_sentences(name: str, num_sentences: int, num_entities: int) -> None:
-    found = read_examples(real_data(name), "ner")
-    assert len(found.examples) == num_sentences
-    assert sum(len(entities) for _, entities in sentences(found)) == num_entities
-    assert told(found) == []
