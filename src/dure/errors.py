@@ -10,6 +10,7 @@ process, `from_wire` where it arrives, so the caller catches the class that was 
     │  │  ├─ ParametersError 422     parameters that are not of the type that the method names
     │  │  └─ OutputError 422         what was asked of the answer, which cannot be had from these documents
     │  ├─ EndpointNotFound 404
+    │  ├─ JobNotFound 404            no training of this id
     │  └─ TooLarge 413
     ├─ AccessError 403
     │  ├─ Unauthenticated 401        no key, or none that is known and still good
@@ -89,6 +90,14 @@ class EndpointNotFound(RequestError):
     """No Executor of the Flow answers this endpoint."""
 
     code = "endpoint_not_found"
+    http_status = 404
+    grpc_status = "NOT_FOUND"
+
+
+class JobNotFound(RequestError):
+    """There is no training of this id."""
+
+    code = "job_not_found"
     http_status = 404
     grpc_status = "NOT_FOUND"
 

@@ -1,14 +1,16 @@
 """What training and prediction are measured with: files that are named, or the data sets that every machine has."""
 
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from dure.bench.bib import BibSet
 from dure.dataset.dataset import Dataset, Task, digest_of
-from dure.dataset.example import LabelledText
 from dure.dataset.reading import read_examples
 from dure.dataset.samples import docstrings, sentences
 from dure.dataset.split import split
+
+if TYPE_CHECKING:
+    from dure.dataset.example import LabelledText
 
 _TRAIN_RATE = 0.8
 

@@ -5,15 +5,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from dure.errors import RequestError
-
-
-class JobNotFound(RequestError):
-    """There is no job of this id."""
-
-    http_status = 404
-    grpc_status = "NOT_FOUND"
-
 
 class State(StrEnum):
     """Where a job stands."""

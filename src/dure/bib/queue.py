@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from dure.bib.job import Event, Job, JobNotFound, State
-from dure.errors import ModelError
+from dure.bib.job import Event, Job, State
+from dure.errors import JobNotFound, ModelError
 from dure.store.home import home_folder
 from dure.store.naming import checked_name
 

@@ -18,6 +18,7 @@ from dure.bib.room import needed_bytes
 from dure.dataset.rows import check_trainable
 from dure.dataset.split import split
 from dure.device.context import parse_context
+from dure.device.cores import usable_cores
 from dure.device.probe import require_device
 from dure.learning.recipe import Recipe
 from dure.store.home import home_folder
@@ -35,17 +36,25 @@ class Trainings:
         device: Where they run: `cpu`, any `gpu`, or one of them, such as `gpu:1`.
         home: Instead of the home folder.
         workshop: How they are run, instead of as usual on that device.
+        all_cores: Whether a training may take all of the processor; otherwise it leaves a core to predictions.
 
     Raises:
         DeviceNotFound: The device is not there.
         ModelError: Jobs cannot be kept in that folder.
     """
 
-    def __init__(self, device: str = "cpu", home: Path | None = None, workshop: Workshop | None = None) -> None:
+    def __init__(
+        self,
+        device: str = "cpu",
+        home: Path | None = None,
+        workshop: Workshop | None = None,
+        *,
+        all_cores: bool = False,
+    ) -> None:
         home = home or home_folder()
         self.device = _normal(device)
         self.queue = JobQueue(home / "jobs")
-        workshop = workshop or Workshop(models=home / "models")
+        workshop = workshop or Workshop(models=home / "models", num_threads=usable_cores() if all_cores else None)
         self._foreman = Foreman(self.queue, replace(workshop, device=self.device))
         self._foreman.start()
 

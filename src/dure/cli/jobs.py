@@ -1,6 +1,12 @@
 """`dure jobs list|watch|cancel`: trainings that were asked for, by whomever, on this machine."""
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from dure.bib.job import State
+    from dure.bib.trainings import Trainings
 
 
 @click.group()
@@ -32,15 +38,22 @@ def list_jobs(as_json: bool) -> None:
 @click.argument("job_id")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each event.")
 def watch(job_id: str, as_json: bool) -> None:
-    """Follow a training from its beginning to its end."""
-    import msgspec
-
+    """Follow a training from its beginning to its end; one that nobody looks after any more goes on."""
     from dure.bib.job import State
     from dure.bib.queue import JobQueue
-    from dure.bib.trainings import watch as events_of
+    from dure.bib.trainings import Trainings
 
-    state = State.QUEUED
-    for event in events_of(JobQueue(), job_id):
+    with Trainings(JobQueue().job(job_id).device) as trainings:
+        state = _follow(trainings, job_id, as_json=as_json)
+    if state is not State.DONE:
+        raise click.exceptions.Exit(1)
+
+
+def _follow(trainings: "Trainings", job_id: str, *, as_json: bool) -> "State":
+    import msgspec
+
+    state = trainings.queue.job(job_id).state
+    for event in trainings.watch(job_id):
         state = event.state
         if as_json:
             click.echo(msgspec.json.encode(event))
@@ -51,8 +64,7 @@ def watch(job_id: str, as_json: bool) -> None:
         note = f"  {event.note}" if event.note else ""
         published = f"  version {event.version}" if event.version else ""
         click.echo(f"{place}{loss}{score}  {event.elapsed_time_s:.1f} s{published}{note}")
-    if state is not State.DONE:
-        raise click.exceptions.Exit(1)
+    return state
 
 
 @jobs.command()

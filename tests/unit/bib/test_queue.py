@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from dure.bib.job import Event, Job, JobNotFound, State
+from dure.bib.job import Event, Job, State
 from dure.bib.queue import JobQueue, Submission
 from dure.bib.trainings import watch
-from dure.errors import ModelError, ValidationError
+from dure.errors import JobNotFound, ModelError, ValidationError
 
 
 @pytest.fixture
