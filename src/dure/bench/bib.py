@@ -190,7 +190,7 @@ class _Work:
 
     def train(self) -> TrainPoint:
         recipe = Recipe(task=self._data.task, epochs=self._plan.epochs, encoder=self._plan.encoder)
-        with Trainings(self._context.torch_name, self._home, all_cores=True) as trainings:
+        with Trainings(self._context.torch_name, self._home) as trainings:
             job = trainings.submit(self._data.task, recipe, self._data.train.examples)
             for event in trainings.watch(job.id):
                 last = event

@@ -40,7 +40,7 @@ class Workshop:
     Args:
         device: Which jobs are taken: those for `cpu`, for any `gpu`, or for one of them, such as `gpu(1)`.
         models: Folder of the model store.
-        num_threads: Threads of a training; all cores but one if not given, so that predictions have one.
+        num_threads: Threads of a training; as many as there are cores if not given.
         max_cpu_jobs: How many train on the processor at once.
         command: The program of a worker.
     """
@@ -129,7 +129,7 @@ class Foreman:
         return "", f"waits for {beside[0].id}: the processor trains {self._workshop.max_cpu_jobs} at a time"
 
     def _spawn(self, job: Job, lock: int) -> None:
-        threads = str(self._workshop.num_threads or max(1, usable_cores() - 1))
+        threads = str(self._workshop.num_threads or usable_cores())
         env = {**os.environ, "PYTHONUNBUFFERED": "1"}
         env |= {"OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALLELISM": "false"}  # no thread spins for work
         env |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), threads)

@@ -82,7 +82,7 @@ class BibServer:
         self._train: TrainProvider | None = None
         self._predict: PredictProvider | None = None
         if settings.train:
-            self._trainings = trainings or Trainings(settings.device, all_cores=not settings.predict)
+            self._trainings = trainings or Trainings(settings.device, shares_cores=settings.predict)
             self._train = TrainProvider(self._trainings, settings.encoders)
         if settings.predict:
             store = ModelStore()

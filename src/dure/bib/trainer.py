@@ -97,7 +97,7 @@ class Trainer(Executor):
         self._trainings = self._begun(device, None if home is None else Path(home))
 
     def _begun(self, device: str, home: Path | None) -> Trainings:
-        return Trainings(device, home)
+        return Trainings(device, home, shares_cores=True)
 
     @requests(on="/train")
     async def train(self, docs: DocumentArray, parameters: TrainParameters) -> dict[str, Any]:

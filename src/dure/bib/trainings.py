@@ -36,7 +36,7 @@ class Trainings:
         device: Where they run: `cpu`, any `gpu`, or one of them, such as `gpu:1`.
         home: Instead of the home folder.
         workshop: How they are run, instead of as usual on that device.
-        all_cores: Whether a training may take all of the processor; otherwise it leaves a core to predictions.
+        shares_cores: Whether predictions are made on this machine, too: then a core is left for them.
 
     Raises:
         DeviceNotFound: The device is not there.
@@ -49,12 +49,13 @@ class Trainings:
         home: Path | None = None,
         workshop: Workshop | None = None,
         *,
-        all_cores: bool = False,
+        shares_cores: bool = False,
     ) -> None:
         home = home or home_folder()
         self.device = _normal(device)
         self.queue = JobQueue(home / "jobs")
-        workshop = workshop or Workshop(models=home / "models", num_threads=usable_cores() if all_cores else None)
+        num_threads = max(1, usable_cores() - 1) if shares_cores else None
+        workshop = workshop or Workshop(models=home / "models", num_threads=num_threads)
         self._foreman = Foreman(self.queue, replace(workshop, device=self.device))
         self._foreman.start()
 

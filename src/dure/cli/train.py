@@ -134,7 +134,7 @@ def _train_as_job(name: str, recipe: "Recipe", dataset: "Dataset", course: Cours
     from dure.errors import TrainingFailed
     from dure.store.store import ModelStore
 
-    with Trainings(recipe.device, all_cores=True) as trainings:
+    with Trainings(recipe.device) as trainings:
         job = trainings.submit(name, recipe, dataset.examples)
         try:
             for event in trainings.watch(job.id):

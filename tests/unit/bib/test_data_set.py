@@ -29,7 +29,7 @@ def test_rows_that_miss_something(row: tuple[str, str], told: str) -> None:
 
 
 def test_tagged_rows_of_both_forms() -> None:
-    rows = [
+    rows: list[tuple[str, list[Span]] | TaggedTokens] = [
         ("Kim 🙂 서울", [Span(6, 8, "LC"), Span(0, 3, "PS")]),
         TaggedTokens(["Kim", "in", "서울"], ["B-PS", "O", "B-LC"]),
         TaggedTokens(list("서울에"), ["B-LC", "I-LC", "O"], ""),

@@ -47,15 +47,14 @@ def test_an_encoder_needs_more_the_more_goes_through_it(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"x" * 1000)
     config = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    small, batch32, batch64, half = (
-        needed_bytes(Recipe(task="tc", **changed))
-        for changed in (
-            {},
-            {"encoder": str(tmp_path), "batch_size": 32},
-            {"encoder": str(tmp_path), "batch_size": 64},
-            {"encoder": str(tmp_path), "batch_size": 64, "precision": "bfloat16"},
-        )
-    )
+    folder = str(tmp_path)
+    recipes: list[dict[str, Any]] = [
+        {},
+        {"encoder": folder, "batch_size": 32},
+        {"encoder": folder, "batch_size": 64},
+        {"encoder": folder, "batch_size": 64, "precision": "bfloat16"},
+    ]
+    small, batch32, batch64, half = (needed_bytes(Recipe(task="tc", **changed)) for changed in recipes)
     assert small < batch32 < batch64
     assert half < batch64
     assert 4 * GIB < batch32 < 16 * GIB  # BERT base, 32 texts of 256 tokens
