@@ -2,12 +2,17 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from dure.bib.job import State
+from dure.bib.queue import JobQueue
 
 SENTENCES = [
     ("The {} was delicious and the soup was hot", "food"),
@@ -15,9 +20,9 @@ SENTENCES = [
     ("The train to the {} was late again", "travel"),
     ("Our plane left for the {} at noon", "travel"),
 ]
-WORDS = "bread cake apple station island river noodle harbour market village".split()  # noqa: SIM905 - read as words
-NAMES = "Ada Bob Carla Dinesh Emma Femi Greta Hana Ivan Jun".split()  # noqa: SIM905 - read as words
-CITIES = "Paris Seoul Lagos Oslo Lima Cairo Delhi Turin Busan Kyoto".split()  # noqa: SIM905 - read as words
+WORDS = ["bread", "cake", "apple", "station", "island", "river", "noodle", "harbour", "market", "village"]
+NAMES = ["Ada", "Bob", "Carla", "Dinesh", "Emma", "Femi"]
+CITIES = ["Paris", "Seoul", "Lagos", "Oslo", "Lima", "Cairo"]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -81,7 +86,7 @@ def classifier(dure: Run, reviews: Path, home: Path) -> str:
 @pytest.fixture(scope="module")
 def tagger(dure: Run, people: Path) -> str:
     # The same sentences again, so that the scores are those of what was learnt by heart.
-    told = dure("train", "ner", people, "--validation", people, "--epochs", 6, "--model-name", "people").stdout
+    told = dure("train", "ner", people, "--validation", people, "--epochs", 12, "--model-name", "people").stdout
     assert "rows to validate on are trained on as well" in told
     assert "people@1: entity_f1" in told
     return "people"
@@ -136,6 +141,31 @@ def test_an_unknown_model_lists_those_there_are(dure: Run, classifier: str, tagg
     told = dure("predict", "review", "text", succeeds=False).stderr
     assert classifier in told
     assert tagger in told
+
+
+def test_ctrl_c_cancels_the_job(home: Path, people: Path) -> None:
+    result = home / "interrupted.jsonl"
+    command = [sys.executable, "-m", "dure.cli.main", "train", "ner", str(people), "--model-name", "never"]
+    started = subprocess.Popen(
+        [*command, "--epochs", "500", "--result", str(result)],
+        env={**os.environ, "DURE_HOME": str(home / "dure")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    give_up_at = time.monotonic() + 120
+    while not (result.exists() and result.stat().st_size) and time.monotonic() < give_up_at:
+        assert started.poll() is None, started.communicate()[1]
+        time.sleep(0.1)
+    started.send_signal(signal.SIGINT)
+    _, told = started.communicate(timeout=30)
+    assert started.returncode == 1
+    assert "is cancelled; the versions of never are as they were" in told
+    (job,) = (job for job in JobQueue(home / "dure" / "jobs").jobs() if job.model_name == "never")
+    while not job.state.is_final and time.monotonic() < give_up_at:
+        time.sleep(0.1)
+        job = JobQueue(home / "dure" / "jobs").job(job.id)
+    assert job.state is State.CANCELLED
 
 
 @pytest.mark.parametrize(
