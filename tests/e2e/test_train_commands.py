@@ -143,7 +143,7 @@ def test_an_unknown_model_lists_those_there_are(dure: Run, classifier: str, tagg
     assert tagger in told
 
 
-def test_ctrl_c_cancels_the_job(home: Path, people: Path) -> None:
+def test_an_interrupt_cancels_the_job(home: Path, people: Path) -> None:
     result = home / "interrupted.jsonl"
     command = [sys.executable, "-m", "dure.cli.main", "train", "ner", str(people), "--model-name", "never"]
     started = subprocess.Popen(
