@@ -16,21 +16,29 @@ from torch import Tensor
 from dure.dataset.example import Span, TaggedText
 from dure.device.library import torch_device
 from dure.errors import ValidationError
+from dure.learning.dropout import Dropout, DropoutRates
 from dure.learning.prediction import Entity
 from dure.learning.recipe import Recipe
 from dure.learning.scores import entity_scores
 from dure.learning.tagger import CrfTagger
 from dure.learning.tagger_decoding import Decoding, best_decoding
-from dure.learning.tagger_network import BITS, Dropout, KnownFeatures, Layout, Sizes, TaggerNetwork, places
-from dure.learning.unit_features import unit_features
+from dure.learning.tagger_network import (
+    BITS,
+    KnownFeatures,
+    Layout,
+    Sizes,
+    TaggerNetwork,
+    places,
+)
+from dure.learning.unit_features import naming_columns, unit_features
 from dure.learning.unit_tags import unit_tags
 from dure.learning.units import units_of
 from dure.learning.windows import windows_of
 
-_DIM, _HIDDEN = 48, 128
-_MIN_COUNT = 4  # of texts: a feature of fewer would be learnt by heart with them
-_FEATURE_DROPOUT, _VALUE_DROPOUT = 0.4, 0.5
-_LEARNING_RATE, _TABLE_FACTOR = 2e-3, 25.0
+_READERS, _DIM, _HIDDEN = 2, 48, 64
+_FEATURE_DROPOUT, _NAME_DROPOUT, _VALUE_DROPOUT = 0.4, 0.2, 0.5
+_LEARNING_RATE = 2e-3
+_TABLE_FACTOR = 25.0  # how much faster the table learns: each of its rows is seldom used
 _WARM_UP_STEPS, _LAST_SHARE = 50, 0.02
 _MAX_GRADIENT = 5.0
 _TRIED_BOLDNESS = (0.0, 0.75, 1.5)
@@ -44,7 +52,12 @@ class TaggerLearner:
     Args:
         recipe: How.
         train: Texts to learn from. Types of entities are those seen here.
-        validation: Texts to score and to calibrate on; may be empty.
+        validation: Texts to score and to calibrate on.
+
+    Attributes:
+        labels: Types of entities, sorted.
+        num_widened: Entities to learn from with a border inside a unit, which are learnt as if they held all of it.
+        num_left_out: Entities that cannot be learnt: of blanks only, or on a unit that another has.
 
     Raises:
         ValidationError: There is no entity to learn from.
@@ -60,13 +73,13 @@ class TaggerLearner:
         if not self.labels:
             raise ValidationError(f"a tagger learns from entities: there are none in the {len(train)} texts")
         self._device = torch.device(torch_device(recipe.device))
-        self.batch_size = recipe.batch_size or 32
+        self.batch_size = recipe.batch_size or _batch_size(len(self._parts))
         self.steps_per_epoch = math.ceil(len(self._parts) / (self.batch_size * recipe.accumulate))
         self.num_steps = self.steps_per_epoch * (recipe.epochs or _epochs(len(self._parts)))
         self._lengths, counts, self.num_widened, self.num_left_out = self._survey()
-        self._known = KnownFeatures.counted(counts, min(_MIN_COUNT, len(self._parts)))
+        self._known = KnownFeatures.counted(counts, _min_count(int(self._lengths.sum())))
         self._network = self._new_network()
-        self._sums = torch.zeros(self._known.num_rows, device=self._device)
+        self._sums = torch.zeros(_READERS, self._known.num_rows, device=self._device)
         rate = recipe.learning_rate or _LEARNING_RATE
         self._optimizer = torch.optim.Adam(self._network.parameters(), lr=rate)
         self._rate = rate
@@ -78,7 +91,7 @@ class TaggerLearner:
         if self._order[0] != epoch:
             self._order = epoch, self._batches(epoch)
         generator = torch.Generator(self._device).manual_seed(_seed(self._recipe.seed, number))
-        dropout = Dropout(_FEATURE_DROPOUT, _VALUE_DROPOUT, generator)
+        dropout = Dropout(DropoutRates(_FEATURE_DROPOUT, _NAME_DROPOUT, _VALUE_DROPOUT), naming_columns(), generator)
         accumulate = self._recipe.accumulate
         batches = self._order[1][within * accumulate : (within + 1) * accumulate]
         texts = sum(map(len, batches))
@@ -102,12 +115,13 @@ class TaggerLearner:
         used, local = np.unique(np.append(rows, np.int32(0)), return_inverse=True)
         layout = Layout.of(torch.from_numpy(self._lengths[batch]).to(self._device))
         on_device = torch.from_numpy(used).to(self._device)
-        part = self._network.table[on_device].requires_grad_()
+        part = self._network.table[:, on_device].requires_grad_()
         local_rows = torch.from_numpy(local[:-1].reshape(rows.shape)).to(self._device)
         emissions = self._network(local_rows, part, layout, dropout)
-        gold = torch.zeros(emissions.shape[:2], dtype=torch.int64, device=self._device)
+        gold = torch.zeros(len(emissions), len(batch), dtype=torch.int64, device=self._device)
         gold[layout.time, layout.sequence] = torch.from_numpy(tags).to(self._device)
-        return on_device, part, -self._network.crf.log_likelihood(emissions, gold, layout.lengths).sum()
+        every = gold.repeat(1, _READERS), layout.lengths.repeat(_READERS)
+        return on_device, part, -self._network.crf.log_likelihood(emissions, *every).sum() / _READERS
 
     def _move(self, number: int, pulls: list[tuple[Tensor, Tensor]]) -> None:
         share = self._schedule(number)
@@ -117,12 +131,12 @@ class TaggerLearner:
         self._optimizer.step()
         with torch.no_grad():
             for used, pull in pulls:
-                self._sums[used] += pull.square().mean(1)
-                size = self._sums[used].sqrt()[:, None] + 1e-6
-                self._network.table[used] -= self._rate * _TABLE_FACTOR * share * pull / size
+                self._sums[:, used] += pull.square().mean(2)
+                size = self._sums[:, used].sqrt()[:, :, None] + 1e-6
+                self._network.table[:, used] -= self._rate * _TABLE_FACTOR * share * pull / size
 
     def _schedule(self, number: int) -> float:
-        warm = min(1.0, (number + 1) / _WARM_UP_STEPS)
+        warm = min(1.0, (number + 1) / min(_WARM_UP_STEPS, self.num_steps))
         return max(warm * (1 - number / self.num_steps), _LAST_SHARE)
 
     def validate(self) -> float:
@@ -176,7 +190,7 @@ class TaggerLearner:
 
     def _survey(self) -> tuple[Any, Any, int, int]:
         """Go through the texts once: their lengths in units, in how many each feature is, what tags cannot say."""
-        counts = np.zeros(2**BITS, np.int32)
+        counts = np.zeros(2**BITS, np.int64)
         lengths: list[Any] = []
         num_widened = num_left_out = 0
         for start in range(0, len(self._parts), _COUNTED_TEXTS):
@@ -186,16 +200,17 @@ class TaggerLearner:
             num_widened, num_left_out = num_widened + tagged.num_widened, num_left_out + tagged.num_left_out
             lengths.append(np.diff(units.bounds))
             seen = places(unit_features(units)) * _COUNTED_TEXTS + units.rows[:, None]
-            counts += np.bincount(np.unique(seen) // _COUNTED_TEXTS, minlength=2**BITS).astype(np.int32)
+            seen = np.sort(seen, axis=None)  # np.unique hashes, which takes ten times as long here
+            counts += np.bincount(seen[np.diff(seen, prepend=-1) > 0] // _COUNTED_TEXTS, minlength=2**BITS)
         return np.concatenate(lengths), counts, num_widened, num_left_out
 
     def _new_network(self) -> TaggerNetwork:
         columns = unit_features(units_of(["a"])).shape[1]
-        sizes = Sizes(self._known.num_rows, columns, _DIM, _HIDDEN, len(self.labels))
+        sizes = Sizes(self._known.num_rows, columns, _READERS, _DIM, _HIDDEN, len(self.labels))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_seed(self._recipe.seed, -1))
             network = TaggerNetwork(sizes)
-            network.table[1:].normal_(std=0.1)
+            network.table[:, 1:].normal_(std=0.1)
         return network.to(self._device)
 
     def _batches(self, epoch: int) -> list[Any]:
@@ -226,8 +241,18 @@ def _parts(train: Sequence[TaggedText]) -> list[tuple[str, tuple[Span, ...]]]:
     return [part for part in parts if len(units_of([part[0]]).starts)]
 
 
+def _min_count(units: int) -> int:
+    """In how many texts a feature must be: in fewer it would be learnt by heart with them."""
+    return max(2, min(4, round(units / 65_000)))
+
+
+def _batch_size(texts: int) -> int:
+    """Few texts in small batches, so that there are steps enough."""
+    return min(32, max(8, texts // 64))
+
+
 def _epochs(texts: int) -> int:
-    return int(min(30, max(6, 50_000 // max(texts, 1))))
+    return min(40, max(7, 24_000 // max(texts, 1)))
 
 
 def _seed(seed: int, number: int) -> int:

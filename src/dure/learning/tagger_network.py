@@ -1,6 +1,6 @@
 """The network of the tagger: features of units in, log weights of their tags out.
 
-A unit is the sum of the rows of its features; two recurrent nets read the units, one from each end, each over
+A unit is the sum of the rows of its features; pairs of recurrent nets read the units, one from each end, each over
 sequences that begin at time 0, so that padding stands behind all that counts and is never seen; a conditional random
 field scores the paths. Knows which features have a row. Does not know texts.
 """
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dure.learning.crf import Crf
+from dure.learning.dropout import Dropout
 from dure.learning.units import Hashes
 
 BITS = 22
@@ -86,36 +87,18 @@ class Sizes:
     Args:
         rows: Rows of the table of features.
         columns: Features of a unit.
-        dim: Values of a row.
-        hidden: Values that each of the two recurrent nets keeps.
+        readers: Pairs of recurrent nets, each with a table of its own, whose mean is what counts.
+        dim: Values of a row, for one reader.
+        hidden: Values that each recurrent net keeps.
         num_types: Types of entities.
     """
 
     rows: int
     columns: int
+    readers: int
     dim: int
     hidden: int
     num_types: int
-
-
-class Dropout:
-    """Drops values in training by random numbers of its own, so that a step depends on nothing that ran before.
-
-    Args:
-        features: Share of features dropped.
-        values: Share of values dropped, of units' vectors (half as many) and of what the recurrent nets say.
-        generator: Where random numbers come from, on the network's device.
-    """
-
-    def __init__(self, features: float, values: float, generator: torch.Generator) -> None:
-        self.features = features
-        self.values = values
-        self._generator = generator
-
-    def mask(self, like: Tensor, rate: float) -> Tensor:
-        """Return 0 with this rate, else the factor that keeps the mean, in the shape of a tensor."""
-        drawn = torch.rand(like.shape, generator=self._generator, device=like.device)
-        return (drawn >= rate).to(torch.float32) / (1 - rate)
 
 
 class TaggerNetwork(nn.Module):
@@ -131,31 +114,50 @@ class TaggerNetwork(nn.Module):
         super().__init__()
         self.sizes = sizes
         # Not a Parameter that an optimiser walks over: a step touches few of its rows.
-        self.register_buffer("table", torch.zeros(sizes.rows, sizes.dim))
-        self.forwards = nn.LSTM(sizes.dim, sizes.hidden)
-        self.backwards = nn.LSTM(sizes.dim, sizes.hidden)
+        self.register_buffer("table", torch.zeros(sizes.readers, sizes.rows, sizes.dim))
+        self.readers = nn.ModuleList(Reader(sizes) for _ in range(sizes.readers))
         self.crf = Crf(sizes.num_types)
-        self.out = nn.Linear(2 * sizes.hidden + sizes.dim, self.crf.num_tags)
 
     def forward(self, rows: Tensor, table: Tensor, layout: Layout, dropout: Dropout | None = None) -> Tensor:
-        """Return log weights (time, batch, tags).
+        """Return log weights (time, batch, tags): the mean of what the readers say, or in training each one's.
+
+        In training there are as many times more sequences as there are readers: all those of one, then of the next.
 
         Args:
             rows: Rows of `table` for each unit, `(units, columns)` int; row 0 is nothing.
-            table: The whole table, or the part of it that a batch needs, with nothing in row 0.
+            table: The whole table, or the part of it that a batch needs, `(readers, rows, dim)`, with zeros in row 0.
             layout: Which units make a sequence.
             dropout: Given in training.
         """
-        weights = (rows > 0).to(table.dtype)
+        said = [reader(rows, part, layout, dropout) for reader, part in zip(self.readers, table, strict=True)]
+        return torch.stack(said).mean(0) if dropout is None else torch.cat(said, 1)
+
+
+class Reader(nn.Module):
+    """Reads units from both ends.
+
+    Args:
+        sizes: How large it is.
+    """
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self._scale = 3 / sizes.columns**0.5
+        self.forwards = nn.LSTM(sizes.dim, sizes.hidden)
+        self.backwards = nn.LSTM(sizes.dim, sizes.hidden)
+        self.out = nn.Linear(2 * sizes.hidden + sizes.dim, 1 + 2 * sizes.num_types)
+
+    def forward(self, rows: Tensor, table: Tensor, layout: Layout, dropout: Dropout | None) -> Tensor:
+        """Return log weights (time, batch, tags)."""
+        weights = None
         if dropout is not None:
-            weights = weights * dropout.mask(weights, dropout.features)
-        seen = functional.embedding_bag(rows, table, mode="sum", per_sample_weights=weights)
-        seen = seen * (3 / self.sizes.columns**0.5)
+            weights = dropout.of_features(rows)
+        seen = self._scale * functional.embedding_bag(rows, table, mode="sum", per_sample_weights=weights)
         if dropout is not None:
-            seen = seen * dropout.mask(seen, dropout.values / 2)
+            seen = dropout.of_units(seen)
         left = self.forwards(layout.grid(seen, layout.time))[0][layout.time, layout.sequence]
         right = self.backwards(layout.grid(seen, layout.time_from_right))[0][layout.time_from_right, layout.sequence]
         read = torch.cat([left, right], 1)
         if dropout is not None:
-            read = read * dropout.mask(read, dropout.values)
+            read = dropout.of_reading(read)
         return layout.grid(self.out(torch.cat([read, seen], 1)), layout.time)

@@ -14,6 +14,7 @@ from dure.learning.units import BLANK, DIGIT, LOWER, SIGN, UPPER, Hashes, Ints, 
 
 _MARGIN = 4  # how far a feature looks to either side, in units or words
 _BEYOND = np.uint64(1)  # stands for a place outside of the text
+_RUNS = ((1, range(-2, 3)), (2, range(-2, 2)), (3, range(-3, 2)), (4, range(-3, 1)))  # length, where they begin
 
 
 def unit_features(units: Units) -> Hashes:
@@ -21,6 +22,12 @@ def unit_features(units: Units) -> Hashes:
     seen = _Sight(units)
     columns = [*seen.windows(), *seen.words(), *seen.affixes(), *seen.shapes()]
     return np.stack([joined_hash(column, np.uint64(number)) for number, column in enumerate(columns)], 1)
+
+
+def naming_columns() -> list[int]:
+    """Return the columns that name the unit or the word that it is in: what is not known of a name never seen."""
+    covered = [distance <= 0 < distance + size for size, distances in _RUNS for distance in distances]
+    return [*np.flatnonzero(covered).tolist(), *(len(covered) + column for column in _Sight.NAMING_WORDS)]
 
 
 class _Line:
@@ -40,6 +47,8 @@ class _Line:
 
 class _Sight:
     """All that features are made of, for each unit."""
+
+    NAMING_WORDS = range(5)  # the first columns of `words`
 
     def __init__(self, units: Units) -> None:
         self._units = units
@@ -64,7 +73,7 @@ class _Sight:
         line = self._line
         spaced = _Line(scatter(self._hash + self._before.astype(np.uint64)), self._units.rows)
         runs = line.values
-        for size, distances in ((1, range(-2, 3)), (2, range(-2, 2)), (3, range(-3, 2)), (4, range(-3, 1))):
+        for size, distances in _RUNS:
             if size > 1:
                 runs = joined_hash(runs[:-1], spaced.values[size - 1 :])
             for distance in distances:
@@ -79,8 +88,8 @@ class _Sight:
         yield word
         yield folded(starts, units.ends)
         yield folded(units.starts, ends)
-        yield behind
         yield joined_hash(self._hash, behind)
+        yield behind
         first = self._first_units
         begins, stops, rows = starts[first], ends[first], units.rows[first]
         words = _Line(word[first], rows)
@@ -113,6 +122,8 @@ class _Sight:
         fine = ((signs * 8 + lengths) * 256 + coarse).astype(np.uint64)
         yield fine
         yield joined_hash(fine, self._text_capitals())
+        yield joined_hash(fine, self._line.at(-1))
+        yield joined_hash(fine, self._line.at(1))
         line = _Line(scatter(coarse.astype(np.uint64)), units.rows)
         three = joined_hash(joined_hash(line.at(-1), line.at(0)), line.at(1))
         yield three

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from dure.learning.unit_features import unit_features
+from dure.learning.unit_features import naming_columns, unit_features
 from dure.learning.units import units_of
 
 TEXTS = ["김철수는 2026년 서울에 갔다.", "", "   ", "Bob met @alice_1 in New York 😀", "x", "."]
@@ -53,3 +53,10 @@ def test_features_are_the_same_in_every_process() -> None:
         command = [sys.executable, "-c", program]
         shown = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
         assert shown.strip() == own
+
+
+def test_columns_that_name_a_unit_are_those_that_change_with_it() -> None:
+    before, after = (unit_features(units_of([f"a b c {word} d e f"])) for word in ("xxxxaxxxx", "xxxxbxxxx"))
+    changed = np.flatnonzero(before[3] != after[3])
+    assert set(naming_columns()) == set(changed.tolist())
+    assert len(naming_columns()) < before.shape[1] / 2

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dure.learning.units import Stretches, units_of
@@ -33,6 +33,7 @@ def test_units_are_syllables_signs_and_runs(text: str, expected: list[str]) -> N
     assert pieces(text) == expected
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=5))
 def test_a_text_has_the_same_units_whatever_stands_beside_it(texts: list[str]) -> None:
     units = units_of(texts)

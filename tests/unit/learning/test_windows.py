@@ -1,10 +1,11 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dure.learning.prediction import Entity
 from dure.learning.windows import MARGIN, MAX_CHARACTERS, in_runs, windows_of, without_overlaps
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 3000), max_size=4))
 def test_own_parts_cover_every_text_once_and_have_context(lengths: list[int]) -> None:
     windows = list(windows_of(["x" * length for length in lengths]))
