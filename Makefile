@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 TORCH_PIN := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["torch"])
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow check fuzz bench bench-gpu format proto clean
+.PHONY: help setup run test test-slow check fuzz bench bench-gpu bench-bib format proto clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -56,6 +56,9 @@ bench: $(READY) ## measure, side by side in one run
 
 bench-gpu: $(READY) ## measure a GPU beside the CPU: the chapter's problems, encoding, what nd costs
 	$(PY) -m dure.bench.gpu
+
+bench-bib: $(READY) ## train and predict on every device: times, ratios and scores
+	$(PY) benchmarks/bib.py
 
 format: $(READY) ## rewrite the sources in the house's format
 	$(PY) -m ruff format --quiet .
