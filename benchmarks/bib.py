@@ -1,4 +1,4 @@
-"""Training and prediction of both tasks on the devices of this machine: on public data where it is, on samples where not.
+"""Training and prediction of both tasks on this machine's devices: on public data where it is, on samples where not.
 
     python benchmarks/bib.py [options of `dure bench bib`]
 
