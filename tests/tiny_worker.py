@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from dure.bib import worker
 from dure.bib.queue import JobQueue
+from dure.errors import DeviceOutOfMemory
 from dure.learning import training
 from dure.learning.kinds import Examples
 from dure.learning.learner import Learner
@@ -28,6 +29,8 @@ class SlowLearner(TinyLearner):
         if os.environ.get("TINY_DIES_AT") == str(number):
             os.write(2, b"the end is near\n")
             os._exit(3)
+        if self.batch_size > int(os.environ.get("TINY_MAX_BATCH", self.batch_size)):
+            raise DeviceOutOfMemory("no room")
         if os.environ.get("TINY_FILLS_THE_DISK_AT") == str(number):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         loss = super().step(number)

@@ -237,6 +237,26 @@ async def test_answers_come_from_one_version_while_versions_change(
     assert seen == {"m@1", "m@2"}
 
 
+async def test_a_model_that_is_trained_again_takes_over_without_losing_a_request(channel: grpc.aio.Channel) -> None:
+    train: Any = train_pb2_grpc.TrainProviderStub(channel)  # type: ignore[no-untyped-call]
+    predict: Any = predict_pb2_grpc.PredictProviderStub(channel)  # type: ignore[no-untyped-call]
+
+    async def trained() -> None:
+        told = [one async for one in train.TrainTextClassificationModel(Train(model_name="m", data_set=ROWS))]
+        assert told[-1].state == "done"
+
+    await trained()
+    again = asyncio.create_task(trained())
+    seen: list[str] = []
+    while len(set(seen)) < 2:
+        answer = await predict.PredictTextClassification(Classify(model="m", texts=["storm", "bread"]))
+        assert list(answer.labels) == ["rain", "food"]
+        seen.append(answer.model)
+    await again
+    assert seen == sorted(seen)
+    assert set(seen) == {"m@1", "m@2"}
+
+
 async def test_health_and_reflection(channel: grpc.aio.Channel) -> None:
     health: Any = health_pb2_grpc.HealthStub(channel)
     for service in ("", "dure.bib.TrainProvider", "dure.bib.PredictProvider"):

@@ -18,6 +18,7 @@ from dure.bib.foreman import Workshop
 from dure.bib.job import Job, State
 from dure.bib.queue import JobQueue
 from dure.bib.trainings import Trainings, watch
+from dure.errors import ValidationError
 from dure.learning.recipe import Recipe
 from dure.store.store import ModelStore
 from tests.e2e.bib import TINY, tiny_workshop
@@ -66,16 +67,19 @@ def kill_now_and_then(queue: JobQueue, job: Job, times: int, chance: random.Rand
     return killed
 
 
-def killed_as_often_as(times: int, num_jobs: int, home: Path, seed: int) -> None:
+def kill_so_often(total: int, home: Path, seed: int) -> None:
+    """Kill workers at random moments, up to four times a job, until so many are killed; look what became of each."""
     chance = random.Random(seed)
     store = ModelStore(home / "models")
     killed = 0
     with Trainings(home=home, workshop=tiny_workshop(home)) as trainings:
         unbroken = trainings.submit("unbroken", RECIPE, examples())
         *_, whole = trainings.watch(unbroken.id)
-        for number in range(num_jobs):
+        for number in range(total):  # a kill a job at the least
+            if killed >= total:
+                break
             job = trainings.submit(f"m{number}", RECIPE, examples())
-            killed += kill_now_and_then(trainings.queue, job, times, chance)
+            killed += kill_now_and_then(trainings.queue, job, min(4, total - killed), chance)
             end = trainings.queue.last_event(job.id)
             assert (end.state, end.version) == (State.DONE, 1), end.note
             assert (end.step, end.score) == (whole.step, whole.score)
@@ -89,19 +93,19 @@ def killed_as_often_as(times: int, num_jobs: int, home: Path, seed: int) -> None
             ]
     left = list(store.folder.rglob(".new-*"))
     assert not left
-    assert killed >= times * num_jobs * 3 // 4, "the jobs ended before they could be killed"
+    assert killed == total, "the jobs ended before they could be killed"
 
 
 @pytest.mark.usefixtures("slow")
 def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
-    killed_as_often_as(3, 1, tmp_path, seed=1)
+    kill_so_often(3, tmp_path, seed=1)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("slow")
 def test_twenty_kills_over_several_jobs(tmp_path: Path) -> None:
-    killed_as_often_as(4, 5, tmp_path, seed=2)
+    kill_so_often(20, tmp_path, seed=2)
 
 
 SERVER = f"""
@@ -193,6 +197,25 @@ def test_what_cannot_be_trained_fails_once(
     assert end.state is State.FAILED, end
     assert told in end.note
     assert sum(event.note.startswith("runs on") for event in events) == 1
+
+
+def test_what_does_not_fit_is_halved_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINY_MAX_BATCH", "4")
+    with Trainings(home=tmp_path, workshop=tiny_workshop(tmp_path)) as trainings:
+        job = trainings.submit("m", replace(RECIPE, batch_size=16), examples())
+        *events, end = trainings.watch(job.id)
+    assert end.state is State.DONE, end.note
+    assert any("8 examples at once do not fit into the memory of cpu: now 4" in event.note for event in events)
+    recipe = ModelStore(tmp_path / "models").resolve("m").card["recipe"]
+    assert (recipe["batch_size"], recipe["accumulate"]) == (4, 4)
+
+
+def test_a_name_keeps_its_task(tmp_path: Path) -> None:
+    ModelStore(tmp_path / "models").publish("m", lambda folder: None, {"task": "ner"})
+    with Trainings(home=tmp_path, workshop=tiny_workshop(tmp_path)) as trainings:
+        with pytest.raises(ValidationError, match="'m' finds named entities, and a model keeps its task"):
+            trainings.submit("m", RECIPE, examples())
+        assert not trainings.queue.jobs()
 
 
 def test_a_published_version_is_not_published_again(tmp_path: Path) -> None:

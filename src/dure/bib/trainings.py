@@ -20,8 +20,10 @@ from dure.dataset.split import split
 from dure.device.context import parse_context
 from dure.device.cores import usable_cores
 from dure.device.probe import require_device
+from dure.errors import ValidationError
 from dure.learning.recipe import Recipe
 from dure.store.home import home_folder
+from dure.store.store import ModelStore
 
 if TYPE_CHECKING:
     from dure.dataset.example import LabelledText
@@ -56,6 +58,7 @@ class Trainings:
         self.queue = JobQueue(home / "jobs")
         num_threads = max(1, usable_cores() - 1) if shares_cores else None
         workshop = workshop or Workshop(models=home / "models", num_threads=num_threads)
+        self._store = ModelStore(workshop.models)
         self._foreman = Foreman(self.queue, replace(workshop, device=self.device))
         self._foreman.start()
 
@@ -81,10 +84,12 @@ class Trainings:
             examples: What is learnt from, and validated on, as the recipe's `train_rate` splits it.
 
         Raises:
-            ValidationError: The name cannot be one, or nothing can be learnt from the examples.
+            ValidationError: The name cannot be one or is that of a model for another task, or nothing can be learnt from
+                the examples.
             SpecError: One of the parts that `train_rate` makes of them is empty.
             ModelError: The job cannot be kept.
         """
+        self._check_task(model_name, recipe.task)
         check_trainable(examples)
         split(
             cast("list[LabelledText]", examples), recipe.train_rate, recipe.seed
@@ -112,6 +117,17 @@ class Trainings:
             JobNotFound: There is no such job.
         """
         return watch(self.queue, job_id)
+
+    def _check_task(self, model_name: str, task: str) -> None:
+        """Refuse a version that those who ask for the model by its name could not use."""
+        for version in reversed(self._store.versions(model_name)):
+            known = version.card.get("task", task)
+            if known != task:
+                does = "classifies texts" if known == "tc" else "finds named entities"
+                raise ValidationError(
+                    f"model_name: {model_name!r} {does}, and a model keeps its task: use another name"
+                )
+            return
 
 
 def watch(queue: JobQueue, job_id: str) -> Iterator[Event]:
