@@ -36,11 +36,12 @@ _MAX_LABELS = 40
 def evaluate(model: str, data: Path, **settings: Any) -> None:
     """Hold MODEL (a name, name@3 or name@alias) against the rows of DATA, none of which it was trained on."""
     from dure.cli.predict import load
+    from dure.dataset.problems import MAX_TOLD
     from dure.learning.evaluation import evaluate as measure
 
     version, loaded = load(model, settings["device"])
     dataset = read(data, loaded.task, settings)
-    for problem in dataset.problems[:20]:
+    for problem in dataset.problems[:MAX_TOLD]:
         click.echo(str(problem), err=True)
     total = len(dataset.examples)
     with bar(f"Evaluating {version}", shown=settings["progress"]) as advance:

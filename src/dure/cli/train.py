@@ -60,6 +60,7 @@ def train(task: str, data: Path, model_name: str, **settings: Any) -> None:
     What is in the data is told first: rows, labels, lengths, leaks, and problems by line. The result file holds a JSON
     object for each step that is told, with elapsed_time in seconds, and one for the model at the end.
     """
+    from dure.dataset.problems import MAX_TOLD
     from dure.dataset.report import report
     from dure.dataset.rows import check_trainable
     from dure.dataset.split import split
@@ -75,7 +76,10 @@ def train(task: str, data: Path, model_name: str, **settings: Any) -> None:
     check_trainable(dataset.examples)
     parts: tuple[Examples, Examples]
     if settings["validation"]:
-        parts = (dataset.examples, read(settings["validation"], recipe.task, settings).examples)
+        validation = read(settings["validation"], recipe.task, settings)
+        for problem in validation.problems[:MAX_TOLD]:
+            click.echo(f"{settings['validation']}: {problem}", err=True)
+        parts = (dataset.examples, validation.examples)
     else:
         parts = split(dataset.examples, recipe.train_rate, recipe.seed)
     click.echo(f"{data}: {dataset.digest}")

@@ -25,7 +25,7 @@ h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
 table { border-collapse: collapse } td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top }
 td.n { text-align: right; font-variant-numeric: tabular-nums } img { max-width: 100%; height: auto }
 mark { padding: .05rem .2rem; border-radius: .2rem; color: #111 } mark small { font-weight: 600; opacity: .7 }
-.text { white-space: pre-wrap; overflow-wrap: anywhere }
+.text { white-space: pre-wrap; overflow-wrap: anywhere; min-width: 20rem } td { overflow-wrap: anywhere }
 """
 _MAX_TEXT = 400
 
