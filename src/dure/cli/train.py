@@ -100,9 +100,13 @@ def train(task: str, data: Path, model_name: str, **settings: Any) -> None:
 def _result(path: Path | None) -> "Iterator[IO[str] | None]":
     if path is None:
         yield None
-    else:
-        with path.open("w", encoding="utf-8") as file:
-            yield file
+        return
+    try:
+        file = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise click.FileError(str(path), hint=error.strerror) from error
+    with file:
+        yield file
 
 
 class Course:

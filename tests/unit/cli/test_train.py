@@ -27,12 +27,13 @@ def run(*arguments: object) -> str:
         (["--model-name", "m", "--format", "conll"], "format: 'conll' is none for 'tc'"),
         (["--model-name", "m", "--text-column", "words"], "there is no 'words'"),
         (["--model-name", "m", "--encoding", "utf-9"], "encoding: 'utf-9'"),
+        (["--model-name", "m", "--train-rate", "0.5", "--result", "/no/such/folder/a"], "No such file"),
         ([], "--model-name"),
     ],
 )
 def test_settings_that_make_no_sense(tmp_path: Path, options: list[str], told: str) -> None:
     path = tmp_path / "a.tsv"
-    path.write_text("text\tlabel\na\tx\nb\ty\n", encoding="utf-8")
+    path.write_text("text\tlabel\na\tx\nb\ty\nc\tx\nd\ty\n", encoding="utf-8")
     assert told in run("train", "tc", path, *options)
 
 
