@@ -52,7 +52,7 @@ def main() -> None:
         print(f"{said.score:.2f}  {said.label:12} {text}")
 
     print("\nWho, where, when?\n")
-    tagger = trained(Recipe(task="ner", train_rate=0.8), sentences().examples)
+    tagger = trained(Recipe(task="ner", train_rate=0.8, epochs=15), sentences().examples)
     texts = ["Maria Lopez flew from Seoul to Berlin on Monday.", "김민수는 지난주 금요일에 부산으로 떠났다."]
     for text, entities in zip(texts, tagger.predict(texts), strict=True):
         assert isinstance(entities, list)
