@@ -21,6 +21,10 @@ Codes = NDArray[np.uint64]
 Rows = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 
+FINE = np.uint64(1)
+"""The bit of a hash that says that the n-gram is of letters, parts of Hangul syllables, and not of whole characters."""
+
+_NO_ROWS, _NO_HASHES = np.empty(0, np.int64), np.empty(0, np.uint64)
 _BETWEEN = 0  # stands between two texts
 _BLANK = 32
 _CHARACTERS = range(1, 5)
@@ -64,13 +68,19 @@ def ngrams(texts: Sequence[str]) -> Found:
     written = "\0".join(map(_tidied, texts))
     codes = np.frombuffer(written.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
     unspaced = codes[codes != _BLANK]
-    found = [
+    coarse = _together(
         *_runs(codes, _CHARACTERS, _SALTS["characters"]),
         *_runs(unspaced, _UNSPACED, _SALTS["unspaced"]),
-        *_runs(_letters(unspaced), _LETTERS, _SALTS["letters"]),
         *_words(codes),
-    ]
-    return Found(np.concatenate([part.rows for part in found]), _mixed(np.concatenate([part.hashes for part in found])))
+    )
+    fine = _together(*_runs(_letters(unspaced), _LETTERS, _SALTS["letters"]))
+    hashes = np.concatenate([_mixed(coarse.hashes) & ~FINE, _mixed(fine.hashes) | FINE])
+    return Found(np.concatenate([coarse.rows, fine.rows]), hashes)
+
+
+def _together(*parts: Found) -> Found:
+    rows, hashes = [part.rows for part in parts], [part.hashes for part in parts]
+    return Found(np.concatenate([_NO_ROWS, *rows]), np.concatenate([_NO_HASHES, *hashes]))
 
 
 def _tidied(text: str) -> str:

@@ -39,9 +39,14 @@ class Vocabulary:
 
     Args:
         keys: The hashes, ascending, none twice.
+
+    Raises:
+        ValueError: They are not.
     """
 
     def __init__(self, keys: Hashes) -> None:
+        if (keys[1:] <= keys[:-1]).any():
+            raise ValueError("the hashes of the n-grams are not ascending")
         self.keys = keys
         bits = max(1, int(2 * len(keys)).bit_length())  # about one key in two places
         self._shift = np.uint64(64 - bits)
