@@ -28,7 +28,7 @@ _LEARNING_RATE = 6.0
 _BIAS_RATE = 0.1
 """The bias stands in every text and learns so much slower."""
 _DROPOUT = 0.5
-_FINE_SHARE = 0.5
+_FINE_SHARE = 0.7
 """N-grams of letters are many and say alike: each counts so much less."""
 _FEW_TEXTS = 500
 """In fewer texts, an n-gram that was seen once tells something."""

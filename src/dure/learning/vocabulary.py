@@ -50,7 +50,8 @@ class Vocabulary:
         self.keys = keys
         bits = max(1, int(2 * len(keys)).bit_length())  # about one key in two places
         self._shift = np.uint64(64 - bits)
-        self._starts = np.searchsorted(keys >> self._shift, np.arange((1 << bits) + 1, dtype=np.uint64)).astype(np.int32)
+        places = np.arange((1 << bits) + 1, dtype=np.uint64)
+        self._starts = np.searchsorted(keys >> self._shift, places).astype(np.int32)
 
     def __len__(self) -> int:
         return len(self.keys)

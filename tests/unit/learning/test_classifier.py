@@ -90,7 +90,7 @@ def test_parts_that_do_not_fit_are_told(model: NgramClassifier, tmp_path: Path) 
             load_model(tmp_path, cpu())
     (tmp_path / MODEL_FILE).write_text(json.dumps(description))
     (tmp_path / WEIGHTS_FILE).write_bytes((tmp_path / WEIGHTS_FILE).read_bytes()[:-100])
-    with pytest.raises(ModelError, match="weights.safetensors is missing or damaged"):
+    with pytest.raises(ModelError, match=r"weights\.safetensors is missing or damaged"):
         load_model(tmp_path, cpu())
 
 

@@ -1,12 +1,13 @@
 """A classifier learns for real: which module of the standard library a sentence is of."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 import torch
 
-from dure.dataset import samples
+from dure.dataset import corpus
 from dure.dataset.example import LabelledText
 from dure.dataset.split import split
 from dure.errors import ValidationError
@@ -16,13 +17,16 @@ from dure.learning.recipe import Recipe
 from dure.learning.training import train
 
 RECIPE = Recipe(task="tc", epochs=4)
+MODULES = ("argparse.py", "_pydecimal.py", "turtle.py", "statistics.py", "inspect.py", "typing.py", "tarfile.py")
 Parts = tuple[Sequence[LabelledText], Sequence[LabelledText]]
 
 
 @pytest.fixture(scope="module")
-def parts() -> Parts:
-    examples = [example for example in samples.docstrings().examples if isinstance(example, LabelledText)]
-    found = split(examples[:1500], 0.8, 0)
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    folder = tmp_path_factory.mktemp("library")
+    for name in MODULES:
+        shutil.copy(corpus.standard_library() / name, folder)
+    found = split([LabelledText(text, label) for text, label in corpus.labelled(folder, min_sentences=40)], 0.8, 0)
     return found[0], found[1]
 
 
