@@ -113,9 +113,10 @@ class Crf(nn.Module):
 def forward_sums(weights: Weights, emissions: Tensor, lengths: Tensor) -> list[Tensor]:
     """Return for each time the log sums (B, L) over all paths up to it; beyond a length, those at its end."""
     there = _there(emissions, lengths)
+    steps = weights.transitions.exp().to(emissions.dtype)
     sums = [weights.starts + emissions[0]]
     for time in range(1, len(emissions)):
-        ahead = torch.logsumexp(sums[-1][:, :, None] + weights.transitions, 1) + emissions[time]
+        ahead = _log_product(sums[-1], steps) + emissions[time]
         sums.append(torch.where(there[time, :, None], ahead, sums[-1]))
     return sums
 
@@ -123,9 +124,10 @@ def forward_sums(weights: Weights, emissions: Tensor, lengths: Tensor) -> list[T
 def backward_sums(weights: Weights, emissions: Tensor, lengths: Tensor) -> list[Tensor]:
     """Return for each time the log sums (B, L) over all that may follow it; at the last one and beyond, the ends."""
     there = _there(emissions, lengths)
+    steps = weights.transitions.exp().to(emissions.dtype).T
     sums = [weights.ends.expand_as(emissions[0])]
     for time in range(len(emissions) - 1, 0, -1):
-        behind = torch.logsumexp(weights.transitions + (emissions[time] + sums[-1])[:, None, :], 2)
+        behind = _log_product(emissions[time] + sums[-1], steps)
         sums.append(torch.where(there[time, :, None], behind, sums[-1]))
     return sums[::-1]
 
@@ -165,6 +167,14 @@ def _probabilities(weights: Weights, emissions: Tensor, lengths: Tensor, places:
     follows = torch.logsumexp(follows.scatter(1, inside[:, None], _NEVER), 1)
     follows = torch.where(last == lengths[row] - 1, ends[tag], follows)
     return (ahead[first, row, begin] + within + follows - whole[row]).exp().clamp(0, 1)
+
+
+def _log_product(sums: Tensor, steps: Tensor) -> Tensor:
+    """Return log(exp(sums) @ steps), row by row."""
+    top = sums.detach().amax(1, keepdim=True)
+    total = (sums - top).exp() @ steps
+    # Every tag can follow some tag: a total is 0 only where it is too small to be told from 0 beside the others.
+    return total.clamp_min(torch.finfo(total.dtype).tiny).log() + top
 
 
 def _there(emissions: Tensor, lengths: Tensor) -> Tensor:

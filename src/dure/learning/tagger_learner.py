@@ -36,7 +36,7 @@ from dure.learning.units import units_of
 from dure.learning.windows import windows_of
 
 _READERS, _DIM, _HIDDEN = 2, 48, 64
-_FEATURE_DROPOUT, _NAME_DROPOUT, _VALUE_DROPOUT = 0.4, 0.2, 0.5
+_FEATURE_DROPOUT, _NAME_DROPOUT, _VALUE_DROPOUT = 0.4, 0.3, 0.5
 _LEARNING_RATE = 2e-3
 _TABLE_FACTOR = 25.0  # how much faster the table learns: each of its rows is seldom used
 _WARM_UP_STEPS, _LAST_SHARE = 50, 0.02
@@ -179,6 +179,8 @@ class TaggerLearner:
 
     def finish(self) -> CrfTagger:
         """Return the tagger with these weights, its decoding chosen on the validation texts."""
+        # As it will be saved, so that what is loaded again says the same.
+        self._network.table.copy_(self._network.table.half())
 
         def predict(texts: list[str], decoding: Decoding) -> list[list[Entity]]:
             return self._model(decoding).predict(texts)
