@@ -35,7 +35,7 @@ from dure.learning.unit_tags import unit_tags
 from dure.learning.units import units_of
 from dure.learning.windows import windows_of
 
-_READERS, _DIM, _HIDDEN = 2, 48, 64
+_READERS, _DIM, _HIDDEN = 2, 64, 64
 _FEATURE_DROPOUT, _NAME_DROPOUT, _VALUE_DROPOUT = 0.4, 0.3, 0.5
 _LEARNING_RATE = 2e-3
 _TABLE_FACTOR = 25.0  # how much faster the table learns: each of its rows is seldom used
@@ -254,7 +254,7 @@ def _batch_size(texts: int) -> int:
 
 
 def _epochs(texts: int) -> int:
-    return min(40, max(7, 24_000 // max(texts, 1)))
+    return min(40, max(6, 28_000 // max(texts, 1)))
 
 
 def _seed(seed: int, number: int) -> int:

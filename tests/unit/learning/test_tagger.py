@@ -1,3 +1,4 @@
+import resource
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,18 @@ def test_a_long_text_is_read_in_windows_and_nothing_is_lost_at_their_borders(tag
         (len(sentence) * number + start, kind) for number in range(200) for start, kind in ((3, "PS"), (9, "LC"))
     ]
     assert [(entity.start, entity.type) for entity in found] == expected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_million_characters_take_no_more_memory_than_a_hundred_thousand(tagger: CrfTagger) -> None:
+    sentence = "나는 김철수씨를 전주에서 만났다. "
+    tagger.predict([sentence * (100_000 // len(sentence))])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    text = sentence * (1_000_000 // len(sentence))
+    (found,) = tagger.predict([text])
+    assert len(found) == 2 * (len(text) // len(sentence))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
 
 
 def test_it_is_loaded_as_it_was_saved(tagger: CrfTagger, tmp_path: Path) -> None:
