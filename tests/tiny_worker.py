@@ -31,6 +31,8 @@ class SlowLearner(TinyLearner):
             os._exit(3)
         if self.batch_size > int(os.environ.get("TINY_MAX_BATCH", self.batch_size)):
             raise DeviceOutOfMemory("no room")
+        if os.environ.get("TINY_RAISES_AT") == str(number):
+            raise KeyError("what nobody thought of")
         if os.environ.get("TINY_FILLS_THE_DISK_AT") == str(number):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         loss = super().step(number)

@@ -184,7 +184,12 @@ def test_what_always_dies_fails_with_its_last_words(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("cause", "told"), [("TINY_DIVERGES_AT", "lower learning_rate"), ("TINY_FILLS_THE_DISK_AT", "is full")]
+    ("cause", "told"),
+    [
+        ("TINY_DIVERGES_AT", "lower learning_rate"),
+        ("TINY_FILLS_THE_DISK_AT", "is full"),
+        ("TINY_RAISES_AT", "KeyError: 'what nobody"),
+    ],
 )
 def test_what_cannot_be_trained_fails_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: str, told: str

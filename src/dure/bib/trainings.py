@@ -84,7 +84,7 @@ class Trainings:
             examples: What is learnt from, and validated on, as the recipe's `train_rate` splits it.
 
         Raises:
-            ValidationError: The name cannot be one, or is that of a model for another task, or there is nothing to learn.
+            ValidationError: The name cannot be one, or is that of a model for another task, or nothing can be learnt.
             SpecError: One of the parts that `train_rate` makes of them is empty.
             ModelError: The job cannot be kept.
         """

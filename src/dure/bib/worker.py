@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,7 +21,8 @@ from dure.bib import data_set
 from dure.bib.job import Event, Job, State
 from dure.bib.queue import JobQueue
 from dure.dataset.split import split
-from dure.errors import Cancelled, DeviceLost, DureError
+from dure.device.loss import device_loss
+from dure.errors import Cancelled, DureError
 from dure.learning.kinds import learner_for
 from dure.learning.model import Model
 from dure.learning.progress import Progress
@@ -113,19 +115,25 @@ def run(queue: JobQueue, store: ModelStore, job_id: str, make_learner: MakeLearn
             queue.requeue(job_id, "its process was told to end; it goes on from here", step=job.step)
         else:
             queue.finish(job_id, State.CANCELLED, note="cancelled")
-    except DeviceLost:
-        raise  # a crash: another process may have more luck
     except DureError as error:
-        queue.finish(job_id, State.FAILED, note=str(error))
+        _give_up(queue, job_id, error, str(error))
     except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        note = f"the disk of {queue.folder} is full: no checkpoint could be written. Make room, and train again"
-        queue.finish(job_id, State.FAILED, note=note)
+        full = f"the disk of {queue.folder} is full: no checkpoint could be written. Make room, and train again"
+        _give_up(queue, job_id, error, full if error.errno in DISK_FULL else str(error))
+    except Exception as error:  # noqa: BLE001  (whatever a learner raises, it would raise again)
+        _give_up(queue, job_id, error, f"{type(error).__qualname__}: {error}")
     else:
         scores = published.card["scores"]
         score = scores.get("accuracy", scores.get("entity_f1"))
         queue.finish(job_id, State.DONE, version=published.number, score=score)
+
+
+def _give_up(queue: JobQueue, job_id: str, error: Exception, note: str) -> None:
+    """End a job that would fail again; where it is the device that is lost, another process may have more luck."""
+    if device_loss(error):
+        raise error
+    traceback.print_exception(error)
+    queue.finish(job_id, State.FAILED, note=note)
 
 
 def _published(store: ModelStore, job: Job) -> Version | None:
