@@ -1,6 +1,6 @@
 """A training worker as dure's own, but for the learner: the smallest there is, slowed down so that it can be killed.
 
-TINY_STEP_S seconds a step, a checkpoint every TINY_CHECKPOINT_S seconds.
+TINY_STEP_S seconds a step, a checkpoint every TINY_CHECKPOINT_S seconds. TINY_REAL: the real learner after all.
 """
 
 import errno
@@ -16,7 +16,7 @@ from dure.bib import worker
 from dure.bib.queue import JobQueue
 from dure.errors import DeviceOutOfMemory
 from dure.learning import training
-from dure.learning.kinds import Examples
+from dure.learning.kinds import Examples, learner_for
 from dure.learning.learner import Learner
 from dure.learning.recipe import Recipe
 from dure.store.store import ModelStore
@@ -45,7 +45,7 @@ def make_slow(recipe: Recipe, train: Examples, validation: Examples) -> Learner:
 
 def run(queue: JobQueue, store: ModelStore, job_id: str) -> None:
     training.CHECKPOINT_EVERY_S = float(os.environ.get("TINY_CHECKPOINT_S", "10"))
-    worker.run(queue, store, job_id, make_slow)
+    worker.run(queue, store, job_id, learner_for if os.environ.get("TINY_REAL") else make_slow)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import pytest
@@ -18,11 +19,14 @@ from dure.bib.foreman import Workshop
 from dure.bib.job import Job, State
 from dure.bib.queue import JobQueue
 from dure.bib.trainings import Trainings, watch
+from dure.dataset.reading import read_examples
 from dure.errors import ValidationError
+from dure.learning.kinds import Examples
 from dure.learning.recipe import Recipe
 from dure.store.store import ModelStore
 from tests.e2e.bib import TINY, tiny_workshop
 from tests.house.sources import ROOT
+from tests.real_data import real_data
 from tests.unit.learning.tiny_learner import examples
 
 pytestmark = pytest.mark.timeout(300)
@@ -67,18 +71,19 @@ def kill_now_and_then(queue: JobQueue, job: Job, times: int, chance: random.Rand
     return killed
 
 
-def kill_so_often(total: int, home: Path, seed: int) -> None:
+def kill_so_often(total: int, home: Path, recipe: Recipe = RECIPE, data: Examples | None = None) -> None:
     """Kill workers at random moments, up to four times a job, until so many are killed; look what became of each."""
-    chance = random.Random(seed)
+    chance = random.Random(total)
+    data = data or examples()
     store = ModelStore(home / "models")
     killed = 0
     with Trainings(home=home, workshop=tiny_workshop(home)) as trainings:
-        unbroken = trainings.submit("unbroken", RECIPE, examples())
+        unbroken = trainings.submit("unbroken", recipe, data)
         *_, whole = trainings.watch(unbroken.id)
         for number in range(total):  # a kill a job at the least
             if killed >= total:
                 break
-            job = trainings.submit(f"m{number}", RECIPE, examples())
+            job = trainings.submit(f"m{number}", recipe, data)
             killed += kill_now_and_then(trainings.queue, job, min(4, total - killed), chance)
             end = trainings.queue.last_event(job.id)
             assert (end.state, end.version) == (State.DONE, 1), end.note
@@ -98,14 +103,29 @@ def kill_so_often(total: int, home: Path, seed: int) -> None:
 
 @pytest.mark.usefixtures("slow")
 def test_a_killed_worker_costs_nothing_but_time(tmp_path: Path) -> None:
-    kill_so_often(3, tmp_path, seed=1)
+    kill_so_often(3, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("slow")
 def test_twenty_kills_over_several_jobs(tmp_path: Path) -> None:
-    kill_so_often(20, tmp_path, seed=2)
+    kill_so_often(20, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("task", "path", "count"),
+    [("tc", "tc/nsmc_train_20k.txt", 4000), ("ner", "ner/klue-ner-v1.1_train_8k_restored.tsv", 400)],
+)
+def test_the_default_models_resume_to_the_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: Literal["tc", "ner"], path: str, count: int
+) -> None:
+    monkeypatch.setenv("TINY_REAL", "1")
+    monkeypatch.setenv("TINY_CHECKPOINT_S", "0.5")
+    data = read_examples(real_data(path), task).examples[:count]
+    kill_so_often(3, tmp_path, Recipe(task=task, epochs=4), data)
 
 
 SERVER = f"""
