@@ -11,12 +11,12 @@ from typing import ClassVar, Self
 import numpy as np
 import torch
 
+from dure.dataset.dataset import Task
 from dure.device.context import Context
 from dure.device.library import torch_device
 from dure.errors import ModelError
 from dure.learning.model_file import read_model, read_weights, write_model
 from dure.learning.prediction import Classification
-from dure.learning.recipe import Task
 from dure.learning.vocabulary import Bags, Vocabulary
 
 _BATCH_SIZE = 1024
