@@ -18,7 +18,6 @@ from dure.device.library import torch_device
 from dure.errors import ValidationError
 from dure.learning.calibration import fit_temperature
 from dure.learning.classifier import NgramClassifier, NgramWeights
-from dure.learning.ngrams import FINE
 from dure.learning.recipe import Recipe
 from dure.learning.vocabulary import Vocabulary
 
@@ -28,8 +27,6 @@ _LEARNING_RATE = 6.0
 _BIAS_RATE = 0.1
 """The bias stands in every text and learns so much slower."""
 _DROPOUT = 0.5
-_FINE_SHARE = 0.7
-"""N-grams of letters are many and say alike: each counts so much less."""
 _FEW_TEXTS = 500
 """In fewer texts, an n-gram that was seen once tells something."""
 _MAX_NGRAMS = 500_000
@@ -149,7 +146,6 @@ class ClassifierLearner:
     def _rarity_of_ngrams(self) -> torch.Tensor:
         counts = np.bincount(self._bags.ids, minlength=len(self._vocabulary))
         rarity = np.log((1 + len(self._gold)) / (1 + counts)) + 1
-        rarity[(self._vocabulary.keys & FINE) > 0] *= _FINE_SHARE
         return torch.from_numpy(rarity.astype(np.float32)).to(self._device)
 
     def _importance_of_rows(self) -> torch.Tensor:

@@ -21,9 +21,6 @@ Codes = NDArray[np.uint64]
 Rows = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
 
-FINE = np.uint64(1)
-"""The bit of a hash that says that the n-gram is of letters, parts of Hangul syllables, and not of whole characters."""
-
 _NO_ROWS, _NO_HASHES = np.empty(0, np.int64), np.empty(0, np.uint64)
 _BETWEEN = 0  # stands between two texts
 _BLANK = 32
@@ -39,7 +36,7 @@ _LAST = np.uint64(0xBF58476D1CE4E5B9)
 
 # Hangul syllables and the letters they are made of, by arithmetic: The Unicode Standard, section 3.12.
 _SYLLABLES, _NUM_SYLLABLES = 0xAC00, 11172
-_LEADS, _VOWELS, _TAILS = 0x1100, 0x1161, 0x11A7
+_LEADS, _VOWELS, _TAILS, _BEHIND_LETTERS = 0x1100, 0x1161, 0x11A7, 0x1200
 _NUM_VOWELS_AND_TAILS, _NUM_TAILS = 588, 28
 
 
@@ -68,19 +65,16 @@ def ngrams(texts: Sequence[str]) -> Found:
     written = "\0".join(map(_tidied, texts))
     codes = np.frombuffer(written.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
     unspaced = codes[codes != _BLANK]
-    coarse = _together(
+    letters = _letters(unspaced)
+    is_letter = (letters >= _LEADS) & (letters < _BEHIND_LETTERS)
+    found = [
         *_runs(codes, _CHARACTERS, _SALTS["characters"]),
         *_runs(unspaced, _UNSPACED, _SALTS["unspaced"]),
+        *_runs(letters, _LETTERS, _SALTS["letters"], is_letter),  # of other scripts, they would be characters again
         *_words(codes),
-    )
-    fine = _together(*_runs(_letters(unspaced), _LETTERS, _SALTS["letters"]))
-    hashes = np.concatenate([_mixed(coarse.hashes) & ~FINE, _mixed(fine.hashes) | FINE])
-    return Found(np.concatenate([coarse.rows, fine.rows]), hashes)
-
-
-def _together(*parts: Found) -> Found:
-    rows, hashes = [part.rows for part in parts], [part.hashes for part in parts]
-    return Found(np.concatenate([_NO_ROWS, *rows]), np.concatenate([_NO_HASHES, *hashes]))
+    ]
+    rows, hashes = [part.rows for part in found], [part.hashes for part in found]
+    return Found(np.concatenate([_NO_ROWS, *rows]), _mixed(np.concatenate([_NO_HASHES, *hashes])))
 
 
 def _tidied(text: str) -> str:
@@ -107,9 +101,10 @@ def _rows_of(codes: Codes) -> Rows:
     return np.cumsum(codes == _BETWEEN)
 
 
-def _runs(codes: Codes, orders: range, salt: int) -> Iterator[Found]:
-    """Yield the runs of as many codes as `orders` says, within one text each."""
-    rows, is_text, spread = _rows_of(codes), codes != _BETWEEN, (codes + np.uint64(1)) * _SPREAD
+def _runs(codes: Codes, orders: range, salt: int, begins: NDArray[np.bool_] | None = None) -> Iterator[Found]:
+    """Yield the runs of as many codes as `orders` says, within one text each, that begin where they may."""
+    rows, spread = _rows_of(codes), (codes + np.uint64(1)) * _SPREAD
+    is_text = codes != _BETWEEN if begins is None else begins
     hashes = np.full(len(codes), salt, np.uint64)
     for order in range(1, orders.stop):
         last = order - 1
