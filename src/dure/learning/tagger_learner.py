@@ -254,7 +254,7 @@ def _batch_size(texts: int) -> int:
 
 
 def _epochs(texts: int) -> int:
-    return min(40, max(6, 28_000 // max(texts, 1)))
+    return min(40, max(10, 28_000 // max(texts, 1)))
 
 
 def _seed(seed: int, number: int) -> int:
