@@ -52,7 +52,7 @@ class Learner(Protocol):
         ...
 
     def set_weights(self, weights: "dict[str, torch.Tensor]") -> None:
-        """Make these the model's weights: those of the best epoch, at the end."""
+        """Make these the model's weights: those of the epoch that is kept, at the end."""
         ...
 
     def finish(self) -> Model:

@@ -75,11 +75,17 @@ class Worsening(TinyLearner):
         return {1: 0.5, 2: 0.9}.get(self.validations, 0.6)
 
 
-def test_the_best_epoch_is_what_is_kept() -> None:
+def test_with_patience_the_best_epoch_is_kept() -> None:
     after_two = trained(Recipe(task="tc", epochs=2), learner=TinyLearner)
-    result = trained(learner=Worsening)
+    result = trained(Recipe(task="tc", patience=5), learner=Worsening)
     assert result.score == 0.9
     assert torch.equal(weight(result), weight(after_two))
+
+
+def test_without_patience_the_last_epoch_is_kept() -> None:
+    result = trained(learner=Worsening)
+    assert result.score == 0.6
+    assert torch.equal(weight(result), weight(trained()))
 
 
 def test_early_stopping() -> None:
