@@ -31,8 +31,8 @@ class Recipe:
         batch_size: Examples of one pass through the model; None: what is good for this kind of model.
         accumulate: Passes whose gradients are added up before a step.
         learning_rate: Of the optimiser; None: what is good for this kind of model.
-        patience: Stop after so many epochs that were no better than the best, and keep the best; None: train all epochs,
-            and keep the last.
+        patience: Stop after so many epochs that were no better than the best, and keep the best; None: train all, and
+            keep the last.
         class_weights: `balanced`: rare classes count as much as common ones.
         precision: Of the arithmetic in matrix products on a GPU, for encoders; weights and sums stay float32.
 
