@@ -133,7 +133,7 @@ def test_run_serves_what_was_fetched(site: Site, home: Path) -> None:
             command, cwd=home, env=settings, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
         )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 100  # an environment is made
         while not (port := re.search(r"grpc://127\.0\.0\.1:(\d+)|127\.0\.0\.1:(\d+)", log.read_text())):
             assert served.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
