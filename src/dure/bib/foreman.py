@@ -78,8 +78,8 @@ class Foreman:
         self._due.set()
         self._thread.join()
         for child in self._children.values():
-            if child.poll() is None:
-                child.returncode = 0  # it trains on, and is not ours to wait for any more
+            if child.poll() is None:  # it trains on; once it ends, it is not to stay in the table of processes
+                threading.Thread(target=child.wait, name="reaper", daemon=True).start()
 
     def _work(self) -> None:
         while not self._closed:

@@ -74,6 +74,7 @@ async def test_what_is_withdrawn_before_it_is_begun_never_is() -> None:
     second = asyncio.ensure_future(threads.run(lambda: begun.append("second")))
     await asyncio.sleep(0)
     second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
     over.set()
     await first
     await threads.run(lambda: begun.append("third"))
