@@ -24,7 +24,6 @@ from dure.errors import TrainingFailed
 from dure.learning.evaluation import evaluate
 from dure.learning.kinds import load_model
 from dure.learning.recipe import Recipe
-from dure.learning.scores import ClassificationScores, EntityScores
 from dure.store.store import ModelStore
 
 if TYPE_CHECKING:
@@ -170,13 +169,6 @@ def measure(session: Session, sets: Sequence[BibSet], plan: Plan) -> BibReport:
     return report
 
 
-def headline(scores: ClassificationScores | EntityScores) -> dict[str, float]:
-    """Return the numbers that models are compared by."""
-    if isinstance(scores, ClassificationScores):
-        return {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
-    return {"entity_f1": scores.entity_f1}
-
-
 class _Work:
     """One set on one device."""
 
@@ -204,7 +196,7 @@ class _Work:
             data=self._data.name,
             num_rows=len(self._data.train.examples),
             elapsed_s=last.elapsed_time_s,
-            scores=headline(evaluation.scores),
+            scores=evaluation.scores.headline(),
         )
 
     def predict(self) -> PredictPoint:

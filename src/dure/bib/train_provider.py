@@ -10,11 +10,9 @@ from dure.bib import train_pb2_grpc
 from dure.bib.grpc_errors import answering, streaming
 from dure.bib.job import Event, Job, State
 from dure.bib.request_form import TrainRequest, examples_of, recipe_of
-from dure.bib.trainings import Trainings
+from dure.bib.trainings import LOOKED_AT_EVERY_S, Trainings
 from dure.errors import ConnectionLost, ValidationError
 from dure.store.naming import checked_name
-
-_LOOKED_AT_EVERY_S = 0.1
 
 
 class TrainProvider(train_pb2_grpc.TrainProviderServicer):
@@ -86,7 +84,7 @@ class TrainProvider(train_pb2_grpc.TrainProviderServicer):
                 if event.state.is_final:
                     return
             if not events:
-                await asyncio.sleep(_LOOKED_AT_EVERY_S)
+                await asyncio.sleep(LOOKED_AT_EVERY_S)
         raise ConnectionLost(
             f"this server ends, but {job_id} trains on, or goes on with the next server: watch it there"
         )

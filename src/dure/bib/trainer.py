@@ -15,7 +15,7 @@ from dure.bib.callers_fault import callers_fault
 from dure.bib.data_set import Examples, TaggedTokens, labelled, tagged
 from dure.bib.encoders import encoder_folder
 from dure.bib.job import Job, State
-from dure.bib.trainings import Trainings
+from dure.bib.trainings import LOOKED_AT_EVERY_S, Trainings
 from dure.dataset.example import Span
 from dure.document.array import DocumentArray
 from dure.document.document import Document
@@ -24,8 +24,6 @@ from dure.executor.base import Executor
 from dure.executor.endpoints import requests
 from dure.learning.recipe import Recipe
 from dure.store.naming import checked_name
-
-_LOOKED_AT_EVERY_S = 0.1
 
 
 class TrainParameters(Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,7 +123,7 @@ class Trainer(Executor):
                 if event.state.is_final:
                     return
             if not events:
-                await asyncio.sleep(_LOOKED_AT_EVERY_S)
+                await asyncio.sleep(LOOKED_AT_EVERY_S)
 
     @requests(on="/cancel")
     async def cancel(self, docs: DocumentArray, parameters: JobParameters) -> dict[str, Any]:

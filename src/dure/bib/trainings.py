@@ -28,7 +28,8 @@ from dure.store.store import ModelStore
 if TYPE_CHECKING:
     from dure.dataset.example import LabelledText
 
-_LOOKED_AT_EVERY_S = 0.1
+LOOKED_AT_EVERY_S = 0.1
+"""How often the queue is looked at by whoever watches a job."""
 
 
 class Trainings:
@@ -145,7 +146,7 @@ def watch(queue: JobQueue, job_id: str) -> Iterator[Event]:
             if event.state.is_final:
                 return
         if not events:
-            time.sleep(_LOOKED_AT_EVERY_S)
+            time.sleep(LOOKED_AT_EVERY_S)
 
 
 def _normal(device: str) -> str:

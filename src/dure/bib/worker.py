@@ -10,37 +10,30 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
-
 from dure.bib import data_set
 from dure.bib.job import Event, Job, State
+from dure.bib.outcome import publish
 from dure.bib.queue import JobQueue
 from dure.dataset.split import split
 from dure.device.loss import device_loss
 from dure.errors import Cancelled, DureError
 from dure.learning.kinds import learner_for
-from dure.learning.model import Model
 from dure.learning.progress import Progress
 from dure.learning.recipe import Recipe
-from dure.learning.scores import classification_scores, entity_scores
-from dure.learning.training import MakeLearner, Trained, train
+from dure.learning.training import MakeLearner, train
 from dure.store.publication import DISK_FULL
 from dure.store.store import ModelStore
 from dure.store.version import Version
 
 if TYPE_CHECKING:
-    from dure.dataset.example import LabelledText, TaggedText
+    from dure.dataset.example import LabelledText
 
 _NICENESS = 10
 _TOLD_EVERY_S = 0.2
 _ASKED_EVERY_S = 0.1
-HISTORY = "history.json"
-"""Where the training stood, beside the model's files."""
 
 
 class Reporter:
@@ -151,37 +144,7 @@ def _train(queue: JobQueue, store: ModelStore, job: Job, ending: Ending, make_le
     report = Reporter(queue, job.id)
     trained = train(recipe, parts, checkpoints=checkpoints, report=report, stop=ending, make_learner=make_learner)
 
-    def write(place: Path) -> None:
-        trained.model.save(place)
-        (place / HISTORY).write_bytes(msgspec.json.encode([point.as_dict() for point in trained.history]))
-
-    return store.publish(job.model_name, write, _card(job, trained, parts))
-
-
-def _card(job: Job, trained: Trained, parts: Any) -> dict[str, Any]:
-    return {
-        "task": job.task,
-        "kind": trained.model.kind,
-        "labels": list(trained.model.labels),
-        "scores": _scores(trained.model, parts[1]),
-        "data": {"digest": job.digest, "rows": job.num_rows, "train": len(parts[0]), "validation": len(parts[1])},
-        "recipe": trained.recipe.as_dict(),
-        "seconds": trained.elapsed_time_s,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dure": version("dure"),
-        "job": job.id,
-    }
-
-
-def _scores(model: Model, validation: Any) -> dict[str, float]:
-    """Return the scores of the model as it is published, by name."""
-    predicted: Any = model.predict([example.text for example in validation])
-    if model.task == "tc":
-        labels = classification_scores([row.label for row in validation], [said.label for said in predicted])
-        return {"accuracy": labels.accuracy, "macro_f1": labels.macro_f1}
-    rows = cast("list[TaggedText]", validation)
-    found = entity_scores([row.entities for row in rows], predicted)
-    return {"entity_f1": found.entity_f1, "precision": found.precision, "recall": found.recall}
+    return publish(store, job.model_name, trained, parts, job.digest, job=job.id)
 
 
 def main(work: Callable[..., None] = run) -> None:

@@ -66,13 +66,8 @@ def _text(found: "Evaluation") -> str:
     from dure.learning.scores import ClassificationScores
 
     scores = found.scores
-    if isinstance(scores, ClassificationScores):
-        numbers = {"accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
-        each = scores.per_label
-    else:
-        numbers = {"entity_f1": scores.entity_f1, "precision": scores.precision, "recall": scores.recall}
-        each = scores.per_type
-    lines = [f"{name:<18}{value:.4f}" for name, value in numbers.items()]
+    each = scores.per_label if isinstance(scores, ClassificationScores) else scores.per_type
+    lines = [f"{name:<18}{value:.4f}" for name, value in scores.headline().items()]
     lines.append(f"{'calibration error':<18}{found.reliability.error:.4f}")
     lines.append(
         f"{found.rows:,} texts in {found.elapsed_time_s:.2f} s, {found.rows / found.elapsed_time_s:,.0f} a second"

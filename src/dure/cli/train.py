@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from dure.learning.recipe import Recipe
     from dure.store.version import Version
 
-_WEIGHTS = ("none", "balanced")
-_PRECISIONS = ("float32", "bfloat16", "float16")
 _RECIPE = (
     *("epochs", "train_rate", "seed", "device", "encoder", "batch_size", "accumulate", "learning_rate"),
     *("patience", "class_weights", "precision"),
@@ -162,31 +160,9 @@ def _train_here(
     name: str, recipe: "Recipe", data: "tuple[Dataset, tuple[Examples, Examples]]", course: Course
 ) -> "Version":
     """Train in this process, on two files."""
-    from datetime import UTC, datetime
-    from importlib.metadata import version
-
-    from dure.learning.evaluation import evaluate
+    from dure.bib.outcome import publish
     from dure.learning.training import train as run
     from dure.store.store import ModelStore
 
     dataset, parts = data
-    trained = run(recipe, parts, report=course.tell)
-    scores = evaluate(trained.model, parts[1]).scores.as_dict()
-    card = {
-        "task": recipe.task,
-        "kind": trained.model.kind,
-        "labels": list(trained.model.labels),
-        "scores": {name: value for name, value in scores.items() if isinstance(value, float)},
-        "data": {"digest": dataset.digest, "rows": len(parts[0]), "train": len(parts[0]), "validation": len(parts[1])},
-        "recipe": trained.recipe.as_dict(),
-        "seconds": trained.elapsed_time_s,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dure": version("dure"),
-    }
-
-    def write(folder: Path) -> None:
-        trained.model.save(folder)
-        history = json.dumps([progress.as_dict() for progress in trained.history])
-        (folder / "history.json").write_text(history, encoding="utf-8")
-
-    return ModelStore().publish(name, write, card)
+    return publish(ModelStore(), name, run(recipe, parts, report=course.tell), parts, dataset.digest)

@@ -64,3 +64,8 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
         raise ModelError(
             f"{path} is no checkpoint, or a damaged one: {error}. Remove it to train from the start."
         ) from error
+
+
+def below(prefix: str, tensors: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
+    """Return the tensors whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

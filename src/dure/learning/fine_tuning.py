@@ -15,6 +15,7 @@ import torch
 
 from dure.device.context import parse_context
 from dure.device.library import torch_device
+from dure.learning.checkpoint import below
 from dure.learning.recipe import Recipe
 
 _EPOCHS = 3
@@ -88,13 +89,13 @@ class FineTuning(ABC):
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
         """Go back to where `state` was taken."""
-        self.set_weights(_below("network.", state))
+        self.set_weights(below("network.", state))
         memory: dict[int, dict[str, torch.Tensor]] = {}
-        for key, value in _below("adam.", state).items():
+        for key, value in below("adam.", state).items():
             row, name = key.split(".")
             memory.setdefault(int(row), {})[name] = value
         self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": memory})
-        scale = _below("scale.", state)
+        scale = below("scale.", state)
         if scale:
             self._scaler.load_state_dict({name: value.item() for name, value in scale.items()})
 
@@ -146,7 +147,3 @@ def _groups(network: torch.nn.Module, rate: float) -> list[dict[str, Any]]:
 
 def _prefixed(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
-
-
-def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -5,7 +5,7 @@ Knows which values make sense; does not know what a model does with them.
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Self, get_args, get_type_hints
+from typing import Any, Literal, Self, get_args
 
 from dure.dataset.dataset import Task
 from dure.device.context import parse_context
@@ -95,10 +95,6 @@ class Recipe:
         if "task" not in values:
             raise ValidationError("a recipe needs its task: tc or ner")
         return cls(**values)
-
-
-RECIPE_TYPES = get_type_hints(Recipe)
-"""Name of a value -> its type."""
 
 
 def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:

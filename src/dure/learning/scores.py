@@ -53,6 +53,10 @@ class ClassificationScores:
         """The one number that models are compared by."""
         return self.accuracy
 
+    def headline(self) -> dict[str, float]:
+        """Return the numbers that models are compared by, by name."""
+        return {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
+
     def as_dict(self) -> dict[str, Any]:
         """Return its values by name, as JSON holds them."""
         return asdict(self)
@@ -80,6 +84,10 @@ class EntityScores:
     def main(self) -> float:
         """The one number that models are compared by."""
         return self.entity_f1
+
+    def headline(self) -> dict[str, float]:
+        """Return the numbers that models are compared by, by name."""
+        return {"entity_f1": self.entity_f1, "precision": self.precision, "recall": self.recall}
 
     def as_dict(self) -> dict[str, Any]:
         """Return its values by name, as JSON holds them."""

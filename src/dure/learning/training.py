@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dure.errors import Cancelled, DeviceOutOfMemory, TrainingFailed
-from dure.learning.checkpoint import Checkpoint, load_checkpoint
+from dure.learning.checkpoint import Checkpoint, below, load_checkpoint
 from dure.learning.kinds import Examples, learner_for
 from dure.learning.learner import Learner
 from dure.learning.model import Model
@@ -215,8 +215,8 @@ class _Training:
         Checkpoint(tensors, plain).save(self._path)
 
     def _resume(self, kept: Checkpoint) -> None:
-        self._learner.restore(_below("state.", kept.tensors))
-        self._kept = _below("kept.", kept.tensors)
+        self._learner.restore(below("state.", kept.tensors))
+        self._kept = below("kept.", kept.tensors)
         course = kept.plain["course"]
         self._course = _Course(**{**course, "kept_score": course["kept_score"] if self._kept else -math.inf})
         self._resumed_from = self._course.next_step
@@ -225,10 +225,6 @@ class _Training:
 def _plain(course: _Course) -> dict[str, Any]:
     values = asdict(course)
     return {**values, "kept_score": course.kept_score if math.isfinite(course.kept_score) else None}
-
-
-def _below(prefix: str, tensors: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _is_out_of_memory(error: Exception) -> bool:
