@@ -59,7 +59,8 @@ class Work:
 )
 def test_scores(work: Work) -> None:
     rows = read_examples(real_data(work.train), work.task).examples[: work.num_rows]
-    recipe = Recipe(task=work.task)
+    # As `dure train --validation` has it: a file that validates is not learnt from.
+    recipe = Recipe(task=work.task, refit=False if work.validation else None)
     validation = read_examples(real_data(work.validation), work.task).examples if work.validation else ()
     trained = train(recipe, (rows, validation) if work.validation else split(rows, recipe.train_rate, recipe.seed))
     found = evaluate(trained.model, read_examples(real_data(work.test), work.task).examples)

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from dure.learning.evaluation import evaluate
 from dure.learning.kinds import Examples
 from dure.learning.training import Trained
 from dure.store.store import ModelStore
@@ -37,8 +36,15 @@ def publish(
         "task": trained.model.task,
         "kind": trained.model.kind,
         "labels": list(trained.model.labels),
-        "scores": evaluate(trained.model, parts[1]).scores.headline(),
-        "data": {"digest": digest, "rows": sum(map(len, parts)), "train": len(parts[0]), "validation": len(parts[1])},
+        # Of the model before it learnt from the validation part, where it has: what was learnt from proves nothing.
+        "scores": trained.scores,
+        "data": {
+            "digest": digest,
+            "rows": sum(map(len, parts)),
+            "train": len(parts[0]),
+            "validation": len(parts[1]),
+            "learnt": trained.num_rows,
+        },
         "recipe": trained.recipe.as_dict(),
         "seconds": trained.elapsed_time_s,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

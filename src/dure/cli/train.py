@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _RECIPE = (
     *("epochs", "train_rate", "seed", "device", "encoder", "batch_size", "accumulate", "learning_rate"),
-    *("patience", "class_weights", "precision"),
+    *("patience", "refit", "class_weights", "precision"),
 )
 
 
@@ -45,6 +45,11 @@ _RECIPE = (
 @click.option("--accumulate", type=int, default=1, show_default=True, help="Passes that make one step.")
 @click.option("--learning-rate", type=float, help="Of the optimiser.  [default: what is good for the model]")
 @click.option("--patience", type=int, help="Stop after so many epochs that were no better than the best.")
+@click.option(
+    "--refit/--no-refit",
+    default=None,
+    help="Train the model that is kept on the validating rows, too.  [default: tc from nothing, without --validation]",
+)
 @click.option("--class-weights", type=click.Choice(["none", "balanced"]), default="none", show_default=True)
 @click.option(
     "--precision", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True
@@ -68,6 +73,8 @@ def train(task: str, data: Path, model_name: str, **settings: Any) -> None:
     from dure.store.naming import checked_name
 
     checked_name(model_name)
+    if settings["validation"] and settings["refit"] is None:  # whoever has such a file may well test on it, too
+        settings["refit"] = False
     recipe = Recipe(task=cast("Any", task), **{name: settings[name] for name in _RECIPE})
     require_device(parse_context(recipe.device))
     dataset = read(data, recipe.task, settings)

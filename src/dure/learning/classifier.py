@@ -1,10 +1,10 @@
-"""A classifier trained from nothing: a weight for every n-gram and class, summed over a text.
+"""A classifier trained from nothing: a weight for every n-gram and class, summed over a text, and a small net.
 
 Knows vocabularies and tables of weights; not how the weights were found.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -15,6 +15,8 @@ from dure.dataset.dataset import Task
 from dure.device.context import Context
 from dure.device.library import torch_device
 from dure.errors import ModelError
+from dure.learning.bag_network import BagNetwork, buckets_of
+from dure.learning.checkpoint import below
 from dure.learning.model_file import read_model, read_weights, write_model
 from dure.learning.prediction import Classification
 from dure.learning.vocabulary import Bags, Vocabulary
@@ -42,26 +44,47 @@ class NgramWeights:
         return NgramWeights(self.rarity.to(device), self.weights.to(device), self.bias.to(device))
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """How weights and net together become probabilities.
+
+    Args:
+        network_weight: What the net's logits are multiplied by before they are added.
+        temperature: What the sums are divided by to be calibrated.
+    """
+
+    network_weight: float = 1.0
+    temperature: float = 1.0
+
+
 class NgramClassifier:
     """See `dure.learning.model.Model`. Of a text, the first `MAX_CHARACTERS` of `dure.learning.ngrams` count.
 
     Args:
         vocabulary: The n-grams that it knows.
         weights: What it learnt of them, on its device.
+        network: What it learnt of how they go together, on its device. The table is saved in half precision.
         labels: The classes, sorted.
-        temperature: What the numbers are divided by to be calibrated.
+        mixture: How the two become probabilities.
     """
 
     kind: ClassVar[str] = "ngram-classifier"
     task: ClassVar[Task] = "tc"
 
     def __init__(
-        self, vocabulary: Vocabulary, weights: NgramWeights, labels: tuple[str, ...], temperature: float = 1.0
+        self,
+        vocabulary: Vocabulary,
+        weights: NgramWeights,
+        network: BagNetwork,
+        labels: tuple[str, ...],
+        mixture: Mixture | None = None,
     ) -> None:
         self.labels = labels
         self._vocabulary = vocabulary
         self._weights = weights
-        self._temperature = temperature
+        self._network = network
+        self._buckets = buckets_of(vocabulary.keys, len(network.table)).to(weights.rarity.device)
+        self.mixture = mixture or Mixture()
         # The last column adds up to the square of a text's length, so that one pass over the table does both.
         rarity = weights.rarity.unsqueeze(1)
         self._table = torch.cat([rarity * weights.weights, rarity**2], 1)
@@ -71,7 +94,7 @@ class NgramClassifier:
         size = batch_size or _BATCH_SIZE
         answers: list[Classification] = []
         for start in range(0, len(texts), size):
-            shares = torch.softmax(self.logits(texts[start : start + size]) / self._temperature, 1)
+            shares = torch.softmax(self.logits(texts[start : start + size]) / self.mixture.temperature, 1)
             best = shares.argmax(1).tolist()
             answers += [
                 Classification(self.labels[at], row[at], dict(zip(self.labels, row, strict=True)))
@@ -81,18 +104,21 @@ class NgramClassifier:
 
     def logits(self, texts: Sequence[str]) -> torch.Tensor:
         """Return what is said before calibration, `(texts, labels) float32` on the host."""
-        return self.logits_of(self._vocabulary.bags(texts))
+        linear, network = self.parts_of(self._vocabulary.bags(texts))
+        return linear + self.mixture.network_weight * network
 
-    def logits_of(self, bags: Bags) -> torch.Tensor:
-        """Return what is said of bags of n-grams before calibration, `(texts, labels) float32` on the host."""
+    @torch.inference_mode()
+    def parts_of(self, bags: Bags) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what weights and net say of bags of n-grams, each `(texts, labels) float32` on the host."""
         device = self._table.device
         ids, starts = (torch.from_numpy(part).to(device) for part in (bags.ids, bags.starts.astype(np.int32)))
+        net, texts = self._network, len(starts) - 1
         if not len(ids):
-            return self._weights.bias.cpu().repeat(len(starts) - 1, 1)
-        with torch.inference_mode():
-            sums = torch.nn.functional.embedding_bag(ids, self._table, starts, mode="sum", include_last_offset=True)
-            logits = sums[:, :-1] / sums[:, -1:].clamp(min=_TINY).sqrt() + self._weights.bias
-        return logits.cpu()
+            return self._weights.bias.cpu().repeat(texts, 1), net.logits(net.bias.repeat(texts, 1)).cpu()
+        sums = torch.nn.functional.embedding_bag(ids, self._table, starts, mode="sum", include_last_offset=True)
+        lengths = sums[:, -1:].clamp(min=_TINY).sqrt()
+        hidden = net.hidden(self._buckets[ids], self._weights.rarity[ids], starts, lengths)
+        return (sums[:, :-1] / lengths + self._weights.bias).cpu(), net.logits(hidden).cpu()
 
     def save(self, folder: Path) -> None:
         """Write the model into an existing folder."""
@@ -101,20 +127,26 @@ class NgramClassifier:
             "rarity": self._weights.rarity,
             "weights": self._weights.weights,
             "bias": self._weights.bias,
+            **{f"network.{name}": tensor for name, tensor in self._network.tensors().items()},
         }
-        write_model(folder, self.kind, {"labels": self.labels, "temperature": self._temperature}, tensors)
+        tensors["network.table"] = self._network.table.half()
+        write_model(folder, self.kind, {"labels": self.labels, "mixture": asdict(self.mixture)}, tensors)
 
     @classmethod
     def load(cls, folder: Path, context: Context) -> Self:
         """Read what `save` wrote."""
         description, tensors = read_model(folder), read_weights(folder)
         try:
-            labels, temperature = tuple(description["labels"]), float(description["temperature"])
+            labels = tuple(description["labels"])
+            mixture = Mixture(**{name: float(value) for name, value in description["mixture"].items()})
             vocabulary = Vocabulary(tensors["hashes"].numpy().view(np.uint64))
             weights = NgramWeights(tensors["rarity"], tensors["weights"], tensors["bias"])
             shapes = [(len(vocabulary),), (len(vocabulary), len(labels)), (len(labels),)]
             if shapes != [tuple(tensor.shape) for tensor in (weights.rarity, weights.weights, weights.bias)]:
                 raise ValueError("the sizes of n-grams, labels and weights differ")
-            return cls(vocabulary, weights.to(torch.device(torch_device(context))), labels, temperature)
-        except (KeyError, TypeError, ValueError) as error:
+            network = BagNetwork(**{name: tensor.float() for name, tensor in below("network.", tensors).items()})
+            network.check(len(labels))
+            device = torch.device(torch_device(context))
+            return cls(vocabulary, weights.to(device), network.to(device), labels, mixture)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{folder}: the parts of the model do not fit each other: {error}") from error

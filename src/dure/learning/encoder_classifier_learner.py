@@ -55,9 +55,13 @@ class EncoderClassifierLearner(FineTuning):
         logits, gold = self._judged()
         return float((logits.argmax(1) == gold).float().mean())
 
-    def finish(self) -> EncoderClassifier:
+    def calibrate(self) -> dict[str, float]:
+        """Return the temperature that fits the validation part best."""
+        return {"temperature": fit_temperature(*self._judged())}
+
+    def finish(self, calibration: dict[str, float] | None = None) -> EncoderClassifier:
         """Return the model, calibrated."""
-        return self._model(fit_temperature(*self._judged()))
+        return self._model(**(calibration or self.calibrate()))
 
     def _judged(self) -> tuple[torch.Tensor, torch.Tensor]:
         logits = self._model(1.0).logits([example.text for example in self._validation])

@@ -59,7 +59,11 @@ class EncoderTaggerLearner(FineTuning):
         found = self.finish().predict([example.text for example in self._validation])
         return entity_scores([example.entities for example in self._validation], found).entity_f1
 
-    def finish(self) -> EncoderTagger:
+    def calibrate(self) -> dict[str, float]:
+        """Return no settings: there are none."""
+        return {}
+
+    def finish(self, calibration: dict[str, float] | None = None) -> EncoderTagger:
         """Return the model. The scores of its entities are probabilities under its field."""
         assert isinstance(self.network, EncoderTaggerNetwork)
         return EncoderTagger(self._encoder, self.network, self.labels)

@@ -55,6 +55,17 @@ class Learner(Protocol):
         """Make these the model's weights: those of the epoch that is kept, at the end."""
         ...
 
-    def finish(self) -> Model:
-        """Return the model, calibrated on the validation part."""
+    def calibrate(self) -> dict[str, float]:
+        """Return the settings by which the scores of a model with these weights are probabilities.
+
+        They are found on the validation part, and hold for a model that was trained alike on a little more.
+        """
+        ...
+
+    def finish(self, calibration: dict[str, float] | None = None) -> Model:
+        """Return the model.
+
+        Args:
+            calibration: What `calibrate` found, of this or another learner; None: it is found now.
+        """
         ...

@@ -10,13 +10,15 @@ class Progress:
 
     Args:
         step: Steps taken.
-        num_steps: Steps in all epochs; early stopping may end before.
+        num_steps: Steps in all epochs; early stopping may end before. Of those that learn from the validation part,
+            too, it is an estimate until they begin.
         epoch: Epochs begun, from 1.
         loss: Mean loss of the examples of this step.
         score: Score on the validation part after this step, where an epoch ended with it.
         elapsed_time_s: Seconds of training so far, without those that an interruption took.
         resumed_from: The step at which this process took the training over; 0 where it began.
-        note: Something that was done otherwise than asked for, and why.
+        note: What else is to be told: that the validation part is learnt from now, or what was done otherwise than
+            asked for, and why.
     """
 
     step: int

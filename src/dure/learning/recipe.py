@@ -33,6 +33,9 @@ class Recipe:
         learning_rate: Of the optimiser; None: what is good for this kind of model.
         patience: Stop after so many epochs that were no better than the best, and keep the best; None: train all, and
             keep the last.
+        refit: Whether the model that is kept learns from the validation part, too: it is trained anew on all data, for
+            as many epochs as validation found best. Scores and calibration stay those of the model before it, which had
+            not seen that part. It takes as long again. None: where a classifier is trained from nothing.
         class_weights: `balanced`: rare classes count as much as common ones.
         precision: Of the arithmetic in matrix products on a GPU, for encoders; weights and sums stay float32.
 
@@ -51,6 +54,7 @@ class Recipe:
     accumulate: int = 1
     learning_rate: float | None = None
     patience: int | None = None
+    refit: bool | None = None
     class_weights: ClassWeights = "none"
     precision: Precision = "float32"
 
@@ -59,6 +63,8 @@ class Recipe:
             _check_choice(name, getattr(self, name), get_args(allowed))
         for name in ("epochs", "batch_size", "accumulate", "patience"):
             _check_count(name, getattr(self, name), required=name == "accumulate")
+        if self.refit is not None and not isinstance(self.refit, bool):
+            raise ValidationError(f"refit={self.refit!r} is neither true nor false")
         if not _is_whole(self.seed) or not 0 <= self.seed < 2**31:
             raise ValidationError(f"seed={self.seed!r} is not a whole number from 0 to {2**31 - 1}")
         if not _is_number(self.train_rate) or not 0 < self.train_rate < 1:  # NaN is not between either
@@ -76,6 +82,11 @@ class Recipe:
             raise ValidationError(
                 f"precision={self.precision!r} is for encoders: a model trained from nothing is small"
             )
+
+    @property
+    def refits(self) -> bool:
+        """Return whether the model that is kept learns from the validation part, too."""
+        return self.task == "tc" and self.encoder is None if self.refit is None else self.refit
 
     def as_dict(self) -> dict[str, Any]:
         """Return its values by name, as JSON holds them."""

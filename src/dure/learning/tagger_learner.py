@@ -7,6 +7,7 @@ checkpoints or when to stop early.
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -130,10 +131,12 @@ class TaggerLearner:
             group["lr"] = self._rate * share
         self._optimizer.step()
         with torch.no_grad():
+            speed = self._rate * _TABLE_FACTOR * share
             for used, pull in pulls:
-                self._sums[:, used] += pull.square().mean(2)
-                size = self._sums[:, used].sqrt()[:, :, None] + 1e-6
-                self._network.table[:, used] -= self._rate * _TABLE_FACTOR * share * pull / size
+                for table, sums, one in zip(self._network.table, self._sums, pull, strict=True):
+                    sums.index_add_(0, used, one.square().mean(1))
+                    size = sums[used].sqrt_().add_(1e-6)
+                    table.index_add_(0, used, one.div_(size[:, None]), alpha=-speed)
 
     def _schedule(self, number: int) -> float:
         warm = min(1.0, (number + 1) / min(_WARM_UP_STEPS, self.num_steps))
@@ -177,15 +180,23 @@ class TaggerLearner:
         """Take weights that `weights` returned."""
         self._network.load_state_dict(weights)
 
-    def finish(self) -> CrfTagger:
-        """Return the tagger with these weights, its decoding chosen on the validation texts."""
-        # As it will be saved, so that what is loaded again says the same.
-        self._network.table.copy_(self._network.table.half())
+    def calibrate(self) -> dict[str, float]:
+        """Return the decoding that is best on the validation texts."""
+        self._round_table()
 
         def predict(texts: list[str], decoding: Decoding) -> list[list[Entity]]:
             return self._model(decoding).predict(texts)
 
-        return self._model(best_decoding(predict, self._validation))
+        return asdict(best_decoding(predict, self._validation))
+
+    def finish(self, calibration: dict[str, float] | None = None) -> CrfTagger:
+        """Return the tagger with these weights and this decoding."""
+        self._round_table()
+        return self._model(Decoding(**(calibration or self.calibrate())))
+
+    def _round_table(self) -> None:
+        """Make the table what it will be when it is saved, so that what is loaded again says the same."""
+        self._network.table.copy_(self._network.table.half())
 
     def _model(self, decoding: Decoding | None = None) -> CrfTagger:
         return CrfTagger(self.labels, self._known, self._network, decoding)

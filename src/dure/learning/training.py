@@ -1,4 +1,4 @@
-"""The training loop: steps, validation after every epoch, checkpoints, early stopping.
+"""The training loop: steps, validation after every epoch, checkpoints, early stopping, and the last fit on all data.
 
 Knows learners; not what they learn, nor who asked for it or watches.
 """
@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dure.errors import Cancelled, DeviceOutOfMemory, TrainingFailed
 from dure.learning.checkpoint import Checkpoint, below, load_checkpoint
+from dure.learning.evaluation import evaluate
 from dure.learning.kinds import Examples, learner_for
 from dure.learning.learner import Learner
 from dure.learning.model import Model
@@ -37,9 +38,12 @@ class Trained:
     """What a training ended with.
 
     Args:
-        model: The model of the last epoch, or of the best one where the recipe has patience.
+        model: The model of the last epoch, or of the best one where the recipe has patience; trained anew on both parts
+            where the recipe refits.
         recipe: As it was in the end: a smaller `batch_size` where the device's memory did not do for the one asked for.
-        score: Its score on the validation part.
+        score: The score on the validation part, of the model before that part was learnt from.
+        scores: All that are told of a model, likewise.
+        num_rows: Rows that the model has learnt from.
         history: Where the training stood, at most some hundred times.
         elapsed_time_s: Seconds of training, without those that interruptions took.
     """
@@ -47,8 +51,21 @@ class Trained:
     model: Model
     recipe: Recipe
     score: float
+    scores: dict[str, float]
+    num_rows: int
     history: tuple[Progress, ...]
     elapsed_time_s: float
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """What the validation part said, before it was learnt from."""
+
+    scores: dict[str, float]
+    calibration: dict[str, float]
+    epochs: int
+    passed_steps: int
+    passed_epochs: int
 
 
 @dataclass
@@ -60,6 +77,7 @@ class _Course:
     kept_epoch: int = 0
     elapsed_s: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
+    verdict: _Verdict | None = None
 
 
 def train(
@@ -94,8 +112,8 @@ def train(
     note = ""
     while True:
         try:
-            training = _Training(make_learner(recipe, *parts), recipe, checkpoints, note)
-            return training.run(report, stop, kept)
+            path = checkpoints / CHECKPOINT_FILE if checkpoints is not None else None
+            return _Training(make_learner, recipe, parts, path, note).run(report, stop, kept)
         except _DoesNotFit as error:
             half = error.batch_size // 2
             recipe = replace(recipe, batch_size=half, accumulate=recipe.accumulate * 2)
@@ -110,44 +128,90 @@ class _DoesNotFit(Exception):
 
 
 class _Training:
-    def __init__(self, learner: Learner, recipe: Recipe, checkpoints: Path | None, note: str) -> None:
-        self._learner = learner
+    """One training: a fit that validates, and where the recipe refits another one on both parts."""
+
+    _learner: Learner
+
+    def __init__(
+        self, make_learner: MakeLearner, recipe: Recipe, parts: tuple[Examples, Examples], path: Path | None, note: str
+    ) -> None:
+        self._make_learner = make_learner
         self._recipe = recipe
-        self._path = checkpoints / CHECKPOINT_FILE if checkpoints is not None else None
+        self._parts = parts
+        self._path = path
         self._note = note
         self._course = _Course()
         self._kept: dict[str, torch.Tensor] = {}
         self._resumed_from = 0
+        self._began = self._saved_at = time.perf_counter()
 
     def run(self, report: Report, stop: Stop, kept: Checkpoint | None) -> Trained:
+        course = self._course = _course_of(kept)
+        self._began -= course.elapsed_s
+        self._learner = self._judging() if course.verdict is None else self._refitting(course.verdict)
         if kept is not None:
             self._resume(kept)
+        self._fit(report, stop)
+        if course.verdict is None:
+            course.verdict = self._judged()
+            if self._recipe.refits:
+                del self._learner  # there may be no room for two
+                self._kept, course.next_step = {}, 0
+                self._learner = self._refitting(course.verdict)
+                self._save()
+                self._fit(report, stop)
+        verdict = course.verdict
+        return Trained(
+            model=self._learner.finish(verdict.calibration),
+            recipe=self._recipe,
+            score=course.kept_score,
+            scores=verdict.scores,
+            num_rows=sum(map(len, self._parts)) if self._recipe.refits else len(self._parts[0]),
+            history=tuple(Progress(**point) for point in course.history),
+            elapsed_time_s=time.perf_counter() - self._began,
+        )
+
+    def _judging(self) -> Learner:
+        return self._make_learner(self._recipe, *self._parts)
+
+    def _refitting(self, verdict: "_Verdict") -> Learner:
+        rows = [*self._parts[0], *self._parts[1]]
+        told = f"validated; learns anew from all {len(rows):,} rows now"
+        self._note = f"{self._note}; {told}" if self._note else told
+        recipe = replace(self._recipe, epochs=verdict.epochs, patience=None)
+        return self._make_learner(recipe, cast("Examples", rows), self._parts[1])
+
+    def _fit(self, report: Report, stop: Stop) -> None:
         course, learner = self._course, self._learner
-        began, saved_at = time.perf_counter() - course.elapsed_s, time.perf_counter()
         while course.next_step < learner.num_steps and not self._has_settled():
             if stop():
                 self._save()
-                raise Cancelled(f"the training was stopped after {course.next_step} of {learner.num_steps} steps")
+                done, steps = self._steps()
+                raise Cancelled(f"the training was stopped after {done} of {steps} steps")
             loss = self._step(course.next_step)
             course.next_step += 1
-            score = self._validated() if course.next_step % learner.steps_per_epoch == 0 else None
-            course.elapsed_s = time.perf_counter() - began
+            ends_epoch = course.next_step % learner.steps_per_epoch == 0
+            score = self._validated() if ends_epoch and course.verdict is None else None
+            course.elapsed_s = time.perf_counter() - self._began
             progress = self._progress(loss, score)
             self._remember(progress)
             report(progress)
-            if time.perf_counter() - saved_at > CHECKPOINT_EVERY_S:
+            if time.perf_counter() - self._saved_at > CHECKPOINT_EVERY_S:
                 self._save()
-                saved_at = time.perf_counter()
+
+    def _judged(self) -> "_Verdict":
         if not self._kept:  # a last epoch that is not a whole one
             self._validated()
-        learner.set_weights(self._kept)
-        model = learner.finish()
-        return Trained(
-            model=model,
-            recipe=self._recipe,
-            score=course.kept_score,
-            history=tuple(Progress(**point) for point in course.history),
-            elapsed_time_s=time.perf_counter() - began,
+        self._learner.set_weights(self._kept)
+        calibration = self._learner.calibrate()
+        model = self._learner.finish(calibration)
+        course = self._course
+        return _Verdict(
+            scores=evaluate(model, self._parts[1]).scores.headline(),
+            calibration=calibration,
+            epochs=max(1, course.kept_epoch),
+            passed_steps=course.next_step,
+            passed_epochs=self._epoch(),
         )
 
     def _step(self, number: int) -> float:
@@ -189,11 +253,24 @@ class _Training:
     def _epoch(self) -> int:
         return math.ceil(self._course.next_step / self._learner.steps_per_epoch)
 
+    def _steps(self) -> tuple[int, int]:
+        """Return the steps that are taken, and those that there will be in all."""
+        learner, verdict = self._learner, self._course.verdict
+        if verdict is not None:
+            return verdict.passed_steps + self._course.next_step, verdict.passed_steps + learner.num_steps
+        if not self._recipe.refits:
+            return self._course.next_step, learner.num_steps
+        rows = sum(map(len, self._parts))
+        per_epoch = math.ceil(rows / (learner.batch_size * self._recipe.accumulate))
+        return self._course.next_step, learner.num_steps + per_epoch * (learner.num_steps // learner.steps_per_epoch)
+
     def _progress(self, loss: float, score: float | None) -> Progress:
+        verdict = self._course.verdict
+        done, steps = self._steps()
         return Progress(
-            step=self._course.next_step,
-            num_steps=self._learner.num_steps,
-            epoch=self._epoch(),
+            step=done,
+            num_steps=steps,
+            epoch=self._epoch() + (verdict.passed_epochs if verdict else 0),
             loss=loss,
             score=score,
             elapsed_time_s=self._course.elapsed_s,
@@ -202,7 +279,7 @@ class _Training:
         )
 
     def _remember(self, progress: Progress) -> None:
-        every = max(1, self._learner.num_steps // _HISTORY_POINTS)
+        every = max(1, progress.num_steps // _HISTORY_POINTS)
         if progress.score is not None or progress.step % every == 0:
             self._course.history.append(asdict(progress))
 
@@ -213,18 +290,29 @@ class _Training:
         tensors |= {f"kept.{name}": tensor for name, tensor in self._kept.items()}
         plain = {"recipe": self._recipe.as_dict(), "course": _plain(self._course)}
         Checkpoint(tensors, plain).save(self._path)
+        self._saved_at = time.perf_counter()
 
     def _resume(self, kept: Checkpoint) -> None:
         self._learner.restore(below("state.", kept.tensors))
         self._kept = below("kept.", kept.tensors)
-        course = kept.plain["course"]
-        self._course = _Course(**{**course, "kept_score": course["kept_score"] if self._kept else -math.inf})
-        self._resumed_from = self._course.next_step
+        self._resumed_from = self._steps()[0]
 
 
 def _plain(course: _Course) -> dict[str, Any]:
     values = asdict(course)
     return {**values, "kept_score": course.kept_score if math.isfinite(course.kept_score) else None}
+
+
+def _course_of(kept: Checkpoint | None) -> _Course:
+    if kept is None:
+        return _Course()
+    values = dict(kept.plain["course"])
+    verdict, score = values.pop("verdict", None), values.pop("kept_score")
+    return _Course(
+        **values,
+        kept_score=-math.inf if score is None else score,
+        verdict=None if verdict is None else _Verdict(**verdict),
+    )
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -84,7 +84,7 @@ def test_saved_and_loaded_it_says_the_same(model: NgramClassifier, tmp_path: Pat
 def test_parts_that_do_not_fit_are_told(model: NgramClassifier, tmp_path: Path) -> None:
     model.save(tmp_path)
     description = json.loads((tmp_path / MODEL_FILE).read_text())
-    for change in ({"labels": ["a", "b", "c"]}, {"temperature": "warm"}, {"temperature": None}):
+    for change in ({"labels": ["a", "b", "c"]}, {"mixture": {"temperature": "warm"}}, {"mixture": None}):
         (tmp_path / MODEL_FILE).write_text(json.dumps({**description, **change}))
         with pytest.raises(ModelError, match="do not fit"):
             load_model(tmp_path, cpu())

@@ -3,6 +3,8 @@
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -10,11 +12,14 @@ import torch
 from dure.dataset import corpus
 from dure.dataset.example import LabelledText
 from dure.dataset.split import split
-from dure.errors import ValidationError
+from dure.errors import Cancelled, ValidationError
 from dure.learning.calibration import calibration_error
 from dure.learning.classifier_learner import ClassifierLearner
 from dure.learning.recipe import Recipe
 from dure.learning.training import train
+
+if TYPE_CHECKING:
+    from dure.learning.progress import Progress
 
 RECIPE = Recipe(task="tc", epochs=4)
 MODULES = ("argparse.py", "_pydecimal.py", "turtle.py", "statistics.py", "inspect.py", "typing.py", "tarfile.py")
@@ -59,6 +64,26 @@ def test_resumed_is_as_unbroken(parts: Parts) -> None:
         second.step(number)
     for name, tensor in unbroken.state().items():
         assert torch.equal(tensor, second.state()[name])
+
+
+@pytest.mark.parametrize("share", [0.3, 0.8])
+def test_a_training_that_was_stopped_in_either_fit_ends_with_the_same_bytes(
+    parts: Parts, tmp_path: Path, share: float
+) -> None:
+    told: list[Progress] = []
+    recipe, some = replace(RECIPE, epochs=2), (parts[0][:200], parts[1][:50])
+
+    def stop() -> bool:
+        return bool(told) and told[-1].share >= share
+
+    with pytest.raises(Cancelled):
+        train(recipe, some, checkpoints=tmp_path, report=told.append, stop=stop)
+    models = [train(recipe, some, checkpoints=tmp_path).model, train(recipe, some).model]
+    for number, model in enumerate(models):
+        (tmp_path / str(number)).mkdir()
+        model.save(tmp_path / str(number))
+    for name in ("model.json", "weights.safetensors"):
+        assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "1" / name).read_bytes()
 
 
 def test_another_seed_is_another_training(parts: Parts) -> None:

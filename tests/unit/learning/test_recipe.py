@@ -48,3 +48,13 @@ def test_a_device_that_is_none() -> None:
 def test_the_task_must_be_told() -> None:
     with pytest.raises(ValidationError, match="needs its task: tc or ner"):
         Recipe.from_dict({})
+
+
+def test_a_classifier_from_nothing_learns_from_all_rows_in_the_end_unless_told_otherwise() -> None:
+    assert Recipe(task="tc").refits
+    assert not Recipe(task="ner").refits
+    assert not Recipe(task="tc", encoder="some").refits
+    assert Recipe(task="ner", refit=True).refits
+    assert not Recipe(task="tc", refit=False).refits
+    with pytest.raises(ValidationError, match="refit=1 is neither true nor false"):
+        Recipe(task="tc", refit=1)  # type: ignore[arg-type]

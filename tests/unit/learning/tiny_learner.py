@@ -31,12 +31,13 @@ class TinyModel:
     kind = "tiny"
     task: Task = "tc"
 
-    def __init__(self, labels: tuple[str, ...], weight: torch.Tensor) -> None:
+    def __init__(self, labels: tuple[str, ...], weight: torch.Tensor, factor: float = 1.0) -> None:
         self.labels = labels
+        self.factor = factor
         self.weight = weight
 
     def predict(self, texts: Sequence[str], batch_size: int | None = None) -> list[Classification]:
-        shares = torch.softmax(words_of(texts) @ self.weight, 1)
+        shares = torch.softmax(words_of(texts) @ self.weight * self.factor, 1)
         said = []
         for row in shares.tolist():
             best = max(range(len(row)), key=row.__getitem__)
@@ -44,13 +45,13 @@ class TinyModel:
         return said
 
     def save(self, folder: Path) -> None:
-        (folder / MODEL_FILE).write_text(json.dumps({"kind": self.kind, "labels": self.labels}))
+        (folder / MODEL_FILE).write_text(json.dumps({"kind": self.kind, "labels": self.labels, "factor": self.factor}))
         save_file({"weight": self.weight}, folder / WEIGHTS_FILE)
 
     @classmethod
     def load(cls, folder: Path, context: Context) -> Self:
-        labels = json.loads((folder / MODEL_FILE).read_text())["labels"]
-        return cls(tuple(labels), load_file(folder / WEIGHTS_FILE)["weight"])
+        said = json.loads((folder / MODEL_FILE).read_text())
+        return cls(tuple(said["labels"]), load_file(folder / WEIGHTS_FILE)["weight"], said["factor"])
 
 
 class TinyLearner:
@@ -100,8 +101,12 @@ class TinyLearner:
         with torch.no_grad():
             self.weight.copy_(weights["weight"])
 
-    def finish(self) -> TinyModel:
-        return TinyModel(self.labels, self.weight.detach().clone())
+    def calibrate(self) -> dict[str, float]:
+        with torch.no_grad():
+            return {"factor": 1 / float((self.held @ self.weight).abs().mean())}
+
+    def finish(self, calibration: dict[str, float] | None = None) -> TinyModel:
+        return TinyModel(self.labels, self.weight.detach().clone(), **(calibration or self.calibrate()))
 
 
 def examples(count: int = 60) -> list[LabelledText]:
