@@ -19,6 +19,7 @@ from dure.gateway.cost import assess
 from dure.gateway.figures import ExecutorFigures
 from dure.gateway.job import Job
 from dure.gateway.pace import Pace
+from dure.gateway.pool import Pool
 from dure.gateway.replica import Replica
 from dure.gateway.scheduler import Queue, compose
 from dure.spec import BatchSpec
@@ -51,7 +52,7 @@ class Dispatcher:
         self.figures = ExecutorFigures()
         self.pace = Pace()
         self._queue = Queue()
-        self._replicas: list[Replica] = []
+        self._replicas = Pool(self.pace)
         self._told: dict[Replica, Callable[[DureError | None], None]] = {}
         self._failure: DureError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,6 +90,9 @@ class Dispatcher:
 
     async def attach(self, address: str, number: int, told: Callable[[DureError | None], None]) -> None:
         """Connect to a worker, whose address says how; `told` is called when it can be used, or with why not."""
+        if any(replica.address == address for replica in self._replicas):
+            told(None)  # its connection was lost, and has been made again already
+            return
         replica = Replica(number, address, self)
         self._told[replica] = told
         await door.attach(replica.connection, address)
@@ -98,13 +102,15 @@ class Dispatcher:
         if replica.hello is not None:
             self.endpoints = replica.hello.endpoints
         self._failure = None
-        self._replicas.append(replica)
+        self._replicas.add(replica)
         self._on_change()
         self._told.pop(replica)(None)
         self._pump()
 
     def replica_free(self, replica: Replica) -> None:
         """Called by a replica that has answered."""
+        if replica in self._replicas:
+            self._replicas.changed(replica)
         self._pump()
 
     def replica_leaves(self, replica: Replica, waiting: list[Job]) -> None:
@@ -167,13 +173,14 @@ class Dispatcher:
         for replica in self._replicas:
             if replica.address == address:
                 replica.silent = silent
+                self._replicas.changed(replica)
         self._on_change()
         self._pump()
 
     def close(self) -> None:
         """Close the connections to the workers."""
         self._closed = True
-        for replica in list(self._replicas):
+        for replica in self._replicas:
             replica.connection.close()
 
     def _refusal(self, job: Job, now: float) -> DureError | None:
@@ -217,13 +224,13 @@ class Dispatcher:
 
         What waits, or that share of it, is taken to be merged into batches as large as they may be.
         """
-        work_s = sum([replica.work_s() for replica in self._replicas])
+        more_s = 0.0
         if self._queue:
             largest = self._policy(next(iter(self._queue))).max_batch_size
             rows = round(self._queue.rows * share)
             calls = min(len(self._queue), ceil(rows / largest))
-            work_s += self.pace.expected_s(rows, calls)
-        return work_s / sum([1 / replica.slowness for replica in self._replicas]) if work_s and self._replicas else 0.0
+            more_s = self.pace.expected_s(rows, calls)
+        return self._replicas.wait_s(more_s)
 
     def _policy(self, job: Job) -> BatchSpec:
         info = self.endpoints.get(job.endpoint) or self.endpoints.get(DEFAULT)
@@ -236,17 +243,18 @@ class Dispatcher:
             first = queue.first(self._policy, now)
             if first is None:
                 return
-            replica, early_s = self._least_busy(first, now)
+            replica, early_s = self._replicas.least_busy(first, now)
             if replica is None:
                 if early_s < inf:
                     self._wake_at(early_s)
                 return
-            choice = compose(queue, self._policy, now, idle=replica.is_idle(first), share=self._share(replica))
+            choice = compose(queue, self._policy, now, idle=replica.is_idle(first), share=self._replicas.share(replica))
             if not choice.batch:
                 if choice.wake_at is not None:
                     self._wake_at(choice.wake_at - now)
                 return
             replica.send(choice.batch, now)
+            self._replicas.changed(replica)
             if self._node.max_call_s is not None:
                 self._watch_call(replica, self._node.max_call_s)
 
@@ -279,33 +287,10 @@ class Dispatcher:
         if self._queue or busy or not self._scaler.at_rest:
             self._look = asyncio.get_running_loop().call_later(LOOK_S, self._look_at_load)
 
-    def _share(self, replica: Replica) -> float:
-        """Return what part of the waiting documents a replica should take, by how fast all of them are."""
-        if len(self._replicas) == 1:
-            return 1.0
-        return 1 / replica.slowness / sum([1 / one.slowness for one in self._replicas])
-
     def _wake_at(self, delay_s: float) -> None:
         if self._wake is not None:
             self._wake.cancel()
         self._wake = asyncio.get_running_loop().call_later(delay_s, self._pump)
-
-    def _least_busy(self, job: Job, now: float) -> tuple[Replica | None, float]:
-        """Return whom to send a request to now; or nobody, and after how long there may be somebody."""
-        found: Replica | None = None
-        soonest_s = inf
-        for replica in self._replicas:
-            busy = len(replica.in_flight)
-            if busy >= replica.slots or replica.silent or (found is not None and busy >= len(found.in_flight)):
-                continue
-            if replica.mixed and not replica.takes(job):
-                continue
-            early_s = replica.early_s(job, now)
-            if early_s:
-                soonest_s = min(soonest_s, early_s)
-            else:
-                found = replica
-        return found, soonest_s
 
 
 def _clamped(seconds: float) -> float:

@@ -35,5 +35,5 @@ class Pace:
             return 0.0
         per_row = self._rows_seconds / self._rows_rows if self._rows_rows > 1e-9 else 0.0
         per_row = min(max(per_row, 0.0), self._seconds / max(self._rows, 1e-9))  # neither part is less than nothing
-        per_call = self._seconds - per_row * self._rows
+        per_call = max(self._seconds - per_row * self._rows, 0.0)  # the difference of what is equal may fall below
         return per_call * calls + per_row * rows

@@ -156,6 +156,8 @@ class Replica:
         begun: list[Job] = []
         waiting: list[Job] = []
         in_order = [number for number, jobs in self.in_flight.items() if not self._concurrent(jobs[0])]
+        if self.connection.out_of_reach:
+            in_order = []  # it goes on with what it has, wherever it is
         oldest = next(iter(in_order), 0)
         for number, jobs in self.in_flight.items():
             (waiting if number in in_order and number != oldest else begun).extend(jobs)

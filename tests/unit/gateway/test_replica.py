@@ -178,3 +178,15 @@ def test_while_calls_are_short_or_nobody_knows_it_is_sent_at_once(monkeypatch: p
         worker.now += 0.005
         worker.answer(number)
     assert worker.replica.early_s(worker.send(), worker.now) == 0
+
+
+@pytest.mark.parametrize(("error", "num_begun"), [(None, 1), (ConnectionResetError(), 1), (TimeoutError(), 3)])
+def test_of_a_worker_out_of_reach_all_may_have_begun(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None, num_begun: int
+) -> None:
+    worker = Worker(monkeypatch)
+    jobs = [worker.send() for _ in range(3)]
+    worker.replica.connection._on_closed = lambda connection: None
+    worker.replica.connection.connection_lost(error)
+    begun, waiting = worker.replica.abandon()
+    assert (begun, waiting) == (jobs[:num_begun], jobs[num_begun:])
