@@ -1,0 +1,1 @@
+"""A Flow written for engines that start containers: Kubernetes and compose."""
