@@ -1,0 +1,1 @@
+"""An Executor over a file of rows that is larger than memory: one output row for each input row, resumable."""
