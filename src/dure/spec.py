@@ -21,6 +21,7 @@ Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
 
 PROTOCOLS = ("grpc", "http", "websocket")
 """By which a Flow can be called from outside."""
+BACKENDS = ("local", "ray")  # where the workers of a Flow can run
 
 COSTS = ("rows", "bytes", "tokens")
 """What a document may cost, by name."""
@@ -91,9 +92,7 @@ class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """One Executor of a Flow: the arguments of `Flow.add`."""
 
     uses: Annotated[Any, Meta(description="class, name, .py file, config.yml, folder, docker://image, hub://Name")]
-    name: Annotated[
-        str, Meta(description="a Python identifier, unique in the Flow; executor0, executor1, … if not given")
-    ] = ""
+    name: Annotated[str, Meta(description="a Python identifier; executor0, executor1, … if not given")] = ""
     needs: Annotated[
         list[str] | None,
         Meta(description="names of the executors it takes its documents from (the one before, if not given)"),
@@ -139,15 +138,16 @@ class ExecutorSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Meta(description="seconds after which a worker that has not answered a call is ended and started again"),
     ] = None
     timeout_ready_s: Annotated[float, Meta(gt=0, description="seconds a worker may take to become ready")] = 600.0
-    gpus: Annotated[Any, Meta(description="GPUs that it may use: all, 2, '0,1', device=0,1, GPU-… ids")] = None
+    gpus: Annotated[Any, Meta(description="GPUs it may use: all, 2, '0,1', device=0,1, GPU-… ids; Ray: 0.5")] = None
     volumes: Annotated[list[str], Meta(description="in its container: HOST:CONTAINER[:ro], or NAME:CONTAINER")] = []
     cache: Annotated[bool, Meta(description="in its container: the host's caches of model libraries")] = False
     user: Annotated[str | None, Meta(description="of its container: uid[:gid]; never root unsaid")] = None
-    max_memory: Annotated[int | str | None, Meta(description="of its container: bytes, or '6GiB'")] = None
-    max_cpus: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="of its container, e.g. 1.5")] = None
+    max_memory: Annotated[int | str | None, Meta(description="of its container or actor: bytes, or '6GiB'")] = None
+    max_cpus: Annotated[Annotated[float, Meta(gt=0)] | None, Meta(description="of its container or actor: 1.5")] = None
     max_processes: Annotated[Annotated[int, Meta(ge=1)] | None, Meta(description="of its container")] = None
     network: Annotated[str | None, Meta(description="of its container: the name of one of the engine's")] = None
     docker_kwargs: Annotated[dict[str, Any], Meta(description="of its container: for Docker's SDK, shm_size=1g")] = {}
+    ray_options: Annotated[dict[str, Any], Meta(description="of its Ray actor, and placement_group=SPREAD")] = {}
 
 
 class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from dure import Client, Document, Flow
-from dure.errors import BackendError, ExecutorError, SpecError, StartFailed, WorkerCrashed
+from dure.errors import BackendError, SpecError, StartFailed, WorkerCrashed
 from dure.transport.door import TOKEN_BYTES, Door, Purpose
 from tests.containers.workplace import build_base, build_bundle, engine
+from tests.e2e.conformance import answers_as_a_local_worker_does
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -73,21 +74,7 @@ def either(request: pytest.FixtureRequest, bundle: Path) -> Iterator[Flow]:
 
 
 def test_it_answers_as_a_local_worker_does(either: Flow) -> None:
-    many = [Document(text=str(i)) for i in range(500)]
-    back = either.post("/echo", many, parameters={"times": 3}, request_size=7)
-    assert back.texts == [f"> {i}" for i in range(500)]
-    assert {doc.tags["times"] for doc in back} == {3}
-    big = Document(text="x" * 5_000_000)
-    assert either.post("/echo", big)[0].text == "> " + big.text
-    with pytest.raises(ExecutorError, match="no such word") as caught:
-        either.post("/raise", "x")
-    assert caught.value.original_type.endswith("KeyError")
-    parts = list(either.stream("/stream", [Document(text="a"), Document(text="b")]))
-    assert [part.texts for part in parts if part.texts]
-    metrics = either.metrics()
-    assert sorted(metrics) == ["worker/0", "worker/1"]
-    assert sum(one.num_documents for one in metrics.values()) >= 501
-    assert all(pid > 0 for pid in either.pids().values())
+    answers_as_a_local_worker_does(either)
 
 
 @pytest.mark.parametrize("uses", ["image", "bundle"])

@@ -10,6 +10,11 @@ import pytest
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NUM_DOCS = 64
 TIMEOUT_S = 240
+LONG = ("patterns", "frameworks")
+MAINS = [
+    pytest.param(main, id=main.parent.name, marks=[pytest.mark.slow] if main.parent.name in LONG else [])
+    for main in sorted(EXAMPLES.glob("*/main.py"))
+]
 
 
 def test_there_are_examples_and_each_has_a_main() -> None:
@@ -19,7 +24,7 @@ def test_there_are_examples_and_each_has_a_main() -> None:
 
 
 @pytest.mark.timeout(TIMEOUT_S + 10)
-@pytest.mark.parametrize("main", sorted(EXAMPLES.glob("*/main.py")), ids=lambda main: main.parent.name)
+@pytest.mark.parametrize("main", MAINS)
 def test_example_runs(main: Path, tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, str(main)],

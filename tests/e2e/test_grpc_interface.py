@@ -233,6 +233,7 @@ def test_reflection_tells_the_service(channel: grpc.Channel) -> None:
     assert {method.name: (method.input_type, method.output_type) for method in service.method} == {
         "Post": (".dure.v1.Request", ".dure.v1.Reply"),
         "Stream": (".dure.v1.Requests", ".dure.v1.Replies"),
+        "Describe": (".dure.v1.DescribeRequest", ".dure.v1.Description"),
     }
 
 

@@ -76,7 +76,7 @@ def test_a_client_made_of_the_openapi_document(flow: Flow, folder: Path) -> None
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 def test_grpc_by_reflection_alone(flow: Flow, folder: Path, version: str) -> None:
     told = json.loads(node(folder, "reflect.mjs", f"127.0.0.1:{flow.ports['grpc']}", version))
-    assert told["methods"]["dure.v1.Flow"] == ["Post", "Stream"]
+    assert told["methods"]["dure.v1.Flow"] == ["Post", "Stream", "Describe"]
     assert {"ModelInfer", "ModelStreamInfer", "ServerReady"} < set(told["methods"]["inference.GRPCInferenceService"])
     assert told["methods"]["grpc.health.v1.Health"] == ["Check", "Watch"]
     assert set(told["methods"]) >= {"grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"}

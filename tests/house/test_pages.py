@@ -39,6 +39,7 @@ def unpack(page: str, folder: Path) -> str:
     return program
 
 
+@pytest.mark.slow  # all of them take minutes; `make check` runs them
 @pytest.mark.timeout(TIMEOUT_S + 10)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_blocks_run(page: Path, tmp_path: Path) -> None:

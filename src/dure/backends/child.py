@@ -1,6 +1,7 @@
 """What was started and is watched, wherever it runs: its private pipe, what it writes, and how it ends.
 
-A process of this machine is in `process.py`, one in a container in `container.py`; who watches them knows this alone.
+A process of this machine is in `process.py`, one in a container in `container.py`, one of a Ray cluster in
+`ray_actor.py`; who watches them knows this alone.
 """
 
 import codecs
@@ -12,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
 
+from dure.backends.processor_time import processor_time_s
 from dure.log import get_logger
 from dure.transport.control import Control
 
@@ -59,6 +61,10 @@ class Child(ABC):
     @abstractmethod
     def kill(self) -> None:
         """End it and whatever it started, at once."""
+
+    def processor_time_s(self) -> float | None:
+        """Return how much processor time it has had; None where nobody knows."""
+        return processor_time_s(self.pid)
 
     @property
     def tail(self) -> list[str]:

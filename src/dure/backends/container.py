@@ -7,26 +7,23 @@ loses its lifeline, and the container ends and is removed by the engine.
 
 import contextlib
 import importlib.metadata
-import os
 import secrets
 import select
 import signal
 import threading
 import time
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from dure.backends.child import Child
+from dure.backends.distant import DistantChild
 from dure.backends.engine import Engine
 from dure.backends.image import ContainerSettings
 from dure.backends.process import DEFAULTS
-from dure.errors import BackendError, DecodeError, DureError, SpecError
+from dure.errors import BackendError, DecodeError, SpecError
 from dure.log import get_logger
-from dure.transport.control import Control
-from dure.transport.door import TOKEN_BYTES, TOKEN_VARIABLE, Door, Purpose
-from dure.transport.failure import take_apart
+from dure.transport.door import SUFFIX, TOKEN_BYTES, TOKEN_VARIABLE, Door, Purpose
 from dure.transport.messages import VERSION, check_version
+from dure.worker.assignment import Assignment
 from dure.worker.plain_control import Hello, PlainControl, Task, flow_end
 
 _RETRY_S = 0.03
@@ -34,7 +31,7 @@ _CONNECT_S = 5.0
 _EXIT_S = 5.0
 
 
-class Container(Child):
+class Container(DistantChild):
     """A worker in a container, that is being started.
 
     Args:
@@ -45,29 +42,21 @@ class Container(Child):
     """
 
     def __init__(self, settings: ContainerSettings, task: Task, env: dict[str, str], address: str) -> None:
-        control, self._theirs = Control.pair()
-        readers, self._writers = zip(*[os.pipe() for _ in ("stdout", "stderr")], strict=True)
-        super().__init__(control, *(os.fdopen(number, "rb", buffering=0) for number in readers))
-        self._settings, self._task, self._env, self._path = settings, task, env, Path(address)
+        super().__init__(f"dure-container-{task.name}", address)
+        self._settings, self._task, self._env = settings, task, env
         self._engine: Engine | None = None
         self._container: Any = None
         self._reader: threading.Thread | None = None
         self._known = False
         self._pid = 0
-        self._ending = False
         self._exit = threading.Event()
         self._code: int | None = None
-        self._gone = threading.Event()
-        threading.Thread(target=self._run, name=f"dure-container-{task.name}", daemon=True).start()
+        self._thread.start()
 
     @property
     def pid(self) -> int:
         """Process id of the container's first process; 0 while there is none, or where it is not this machine's."""
         return self._pid
-
-    def wait(self, timeout_s: float) -> bool:
-        """Wait until the container has ended and is removed; whether it is."""
-        return self._gone.wait(timeout_s)
 
     def describe_end(self) -> str:
         """Tell how it ended: exit code or signal, and whether it is an image of dure at all."""
@@ -96,17 +85,13 @@ class Container(Child):
 
     # -- the container's own thread -------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        try:
-            self._live()
-        except DureError as error:
-            self._tell({"failed": take_apart(error)})
-        except OSError as error:
-            self._tell({"failed": take_apart(BackendError(f"{self._settings.path}: the container was lost: {error}"))})
-        finally:
-            self._end()
-
     def _live(self) -> None:
+        try:
+            self._serve()
+        except OSError as error:
+            raise BackendError(f"{self._settings.path}: the container was lost: {error}") from error
+
+    def _serve(self) -> None:
         token = secrets.token_bytes(TOKEN_BYTES)
         env = {**DEFAULTS, "PYTHONUNBUFFERED": "1", **self._env, TOKEN_VARIABLE: token.hex()}
         self._engine = Engine()
@@ -130,11 +115,9 @@ class Container(Child):
             self._exit.wait(_EXIT_S)
 
     def _read(self, pieces: Iterable[tuple[bytes | None, bytes | None]]) -> None:
-        with contextlib.suppress(OSError):  # nobody reads any more
-            for piece in pieces:
-                for number, data in zip(self._writers, piece, strict=True):
-                    while data:
-                        data = data[os.write(number, data) :]
+        for piece in pieces:
+            for number, data in enumerate(piece):
+                self._write(number, data or b"")
 
     def _await_exit(self, engine: Engine) -> None:
         self._code = engine.exit_code(self._container)
@@ -178,23 +161,29 @@ class Container(Child):
                         return
                     target.send(message)
 
-    def _tell(self, message: Any) -> None:
-        with contextlib.suppress(OSError):
-            self._theirs.send(message)
-
-    def _end(self) -> None:
-        """Have the container gone, and its last words heard, before it is told that it is."""
-        self._path.unlink(missing_ok=True)
+    def _remove(self) -> None:
         if self._engine is not None and self._container is not None:
             self._engine.remove(self._container)
         if self._reader is not None:
             self._reader.join(_EXIT_S)
-        for number in self._writers:
-            os.close(number)
         if self._engine is not None:
             self._engine.close()
-        self._gone.set()
-        self._theirs.close()
+
+
+class ContainerHost(NamedTuple):
+    """Begins workers in containers: what they are made of, and what a worker is told there."""
+
+    settings: ContainerSettings
+    task: Task
+
+    @property
+    def suffix(self) -> str:
+        """How the address of such a worker ends."""
+        return SUFFIX
+
+    def begin(self, assignment: Assignment, env: dict[str, str]) -> Container:
+        """Make and start one."""
+        return Container(self.settings, self.task, env, assignment.address)
 
 
 def _told(code: int | None) -> str:

@@ -93,6 +93,8 @@ def parse_gpus(value: Any, path: str) -> Gpus:
         if not value or not all(isinstance(one, int | str) and not isinstance(one, bool) for one in value):
             raise SpecError(f"{path}: a list names GPUs, by numbers and ids, e.g. [0, 1]; not {value!r:.60}")
         value = "device=" + ",".join(str(one) for one in value)
+    if isinstance(value, float):
+        raise SpecError(f"{path}: {value!r}: a part of a GPU is Ray's to give, with start(backend='ray'). {_FORMS}")
     if not isinstance(value, str):
         raise SpecError(f"{path}: {value!r:.60} is no text, number or list. {_FORMS}")
     return _Reader(value, path).read()

@@ -9,10 +9,11 @@ import os
 import signal
 import subprocess
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 from dure.backends.child import Child
 from dure.transport.control import FD_VARIABLE, Control
+from dure.worker.assignment import Assignment
 
 DEFAULTS = {
     # OpenMP's idle threads spin for work by default. Beside other processes on the same cores (the gateway, a client,
@@ -96,3 +97,21 @@ class ChildProcess(Child):
         self._group_ended = self._process.returncode is not None
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
+
+
+class ProcessHost(NamedTuple):
+    """Begins workers as processes of this machine.
+
+    `python` is the interpreter that runs them.
+    """
+
+    python: str = sys.executable
+
+    @property
+    def suffix(self) -> str:
+        """How the address of such a worker ends."""
+        return ".sock"
+
+    def begin(self, assignment: Assignment, env: dict[str, str]) -> ChildProcess:
+        """Start one."""
+        return ChildProcess("dure.worker", assignment, env, self.python)

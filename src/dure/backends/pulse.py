@@ -9,7 +9,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable
 
-from dure.backends.processor_time import processor_time_s
 from dure.backends.slot import Slot
 from dure.worker.assignment import ALIVE
 
@@ -60,7 +59,7 @@ class Pulse:
         self._idle = {slot: known for slot, known in self._idle.items() if slot.silent and slot.serves}
 
     def _look_at_silent(self, slot: Slot, now: float) -> None:
-        spent = None if slot.child is None else processor_time_s(slot.child.pid)
+        spent = None if slot.child is None else slot.child.processor_time_s()
         if spent is None:
             return  # nobody knows whether it works
         before, since = self._idle.get(slot, (None, now))

@@ -3,7 +3,6 @@
 State only; who starts and stops processes is the supervisor.
 """
 
-import sys
 import time
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -11,18 +10,16 @@ from typing import NamedTuple
 import msgspec
 
 from dure.backends.child import Child
-from dure.backends.container import Container
-from dure.backends.image import ContainerSettings
-from dure.backends.process import ChildProcess
+from dure.backends.host import Host
+from dure.backends.process import ProcessHost
 from dure.errors import DureError, StartFailed
-from dure.transport.door import SUFFIX
 from dure.transport.failure import Failure, rebuild
 from dure.worker.assignment import Assignment
 from dure.worker.metrics import ReplicaMetrics  # noqa: TC001 - in the annotation of an attribute
-from dure.worker.plain_control import Task
 
 _MAX_DEATHS = 5
 _DEATHS_WINDOW_S = 60.0
+_HERE = ProcessHost()
 
 
 class Worker(NamedTuple):
@@ -30,8 +27,7 @@ class Worker(NamedTuple):
 
     assignment: Assignment
     env: dict[str, str]
-    container: tuple[ContainerSettings, Task] | None = None
-    python: str = sys.executable
+    host: Host = _HERE
 
 
 class Slot:
@@ -40,8 +36,7 @@ class Slot:
     Args:
         assignment: What its worker is told; `address` is given when a process is started.
         env: Environment variables of the process.
-        container: What its container is made of and what is told there, if it has one.
-        python: What runs it, if it has no container.
+        host: Where its workers are begun.
 
     Attributes:
         child: The process in it, if there is one.
@@ -60,17 +55,10 @@ class Slot:
         figures: Its last answer.
     """
 
-    def __init__(
-        self,
-        assignment: Assignment,
-        env: dict[str, str],
-        container: tuple[ContainerSettings, Task] | None = None,
-        python: str = sys.executable,
-    ) -> None:
+    def __init__(self, assignment: Assignment, env: dict[str, str], host: Host = _HERE) -> None:
         self.assignment = assignment
         self.env = env
-        self.container = container
-        self.python = python
+        self.host = host
         self.child: Child | None = None
         self.ready = False
         self.attached = False
@@ -103,14 +91,10 @@ class Slot:
 
     def begin(self, stem: str) -> Child:
         """Start a process, at an address that begins with `stem`."""
-        address = stem + (".sock" if self.container is None else SUFFIX)
-        self.assignment = msgspec.structs.replace(self.assignment, address=address)
+        self.assignment = msgspec.structs.replace(self.assignment, address=stem + self.host.suffix)
         self.restart_at, self.ready, self.attached, self.wanted = None, False, False, True
         self.failure, self.pulse_asked_at, self.silent = None, 0.0, False
-        if self.container is None:
-            self.child = ChildProcess("dure.worker", self.assignment, self.env, self.python)
-        else:
-            self.child = Container(*self.container, self.env, address)
+        self.child = self.host.begin(self.assignment, self.env)
         return self.child
 
     def retire(self) -> None:

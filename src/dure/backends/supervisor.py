@@ -339,6 +339,8 @@ class Supervisor:
         )
         get_logger("flow").warning(text, slot.label)
         self._to_gateway({"executor": slot.name, "address": slot.assignment.address, "silent": slot.silent})
+        if self.ports and slot.serves and not slot.silent and not slot.attached:
+            self._attach(slot)  # while it was out of reach, the gateway's connection to it came to an end
 
     def _to_gateway(self, message: dict[str, Any]) -> None:
         if self._gateway is not None:

@@ -27,7 +27,8 @@ def client() -> None:
     """Send Documents to a Flow."""
 
 
-def _object(_ctx: click.Context, _option: click.Parameter, text: str | None) -> dict[str, Any]:
+def json_object(_ctx: click.Context, _option: click.Parameter, text: str | None) -> dict[str, Any]:
+    """Read the JSON object that an option holds; nothing is an empty one."""
     try:
         value = json.loads(text or "{}")
     except ValueError as error:
@@ -42,7 +43,7 @@ def _object(_ctx: click.Context, _option: click.Parameter, text: str | None) -> 
 @click.option("--host", default=GatewaySpec().host, show_default=True, help="Address of the Flow.")
 @click.option("--port", type=click.IntRange(1, 65535), required=True, help="Port of the Flow.")
 @click.option("--on", default="/", show_default=True, help="Endpoint.")
-@click.option("--parameters", callback=_object, help="A JSON object for the Executors; types are kept.")
+@click.option("--parameters", callback=json_object, help="A JSON object for the Executors; types are kept.")
 @click.option("--lines", type=_FILE, help="Read one text a line; - is standard input.")
 @click.option("--jsonl", type=_FILE, help="Read one Document as JSON a line; - is standard input.")
 @click.option(

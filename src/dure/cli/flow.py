@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec.structs import asdict
 
-from dure.cli.options import given, spec_options
+from dure.cli.options import backend_options, given, spec_options
 from dure.spec import GatewaySpec
 
 if TYPE_CHECKING:
@@ -27,14 +27,28 @@ def flow() -> None:
 
 @flow.command()
 @click.argument("file", metavar="FLOW.yml", type=_FILE)
+@backend_options
+@click.option(
+    "--working-dir",
+    type=click.Path(exists=True, file_okay=False, path_type=str),
+    help="folder that Ray brings to its nodes, where the workers then run",
+)
+@click.option(
+    "--wait-for-resources",
+    is_flag=True,
+    help="wait, up to timeout_ready_s, where the cluster has no room now",
+)
 @spec_options(GatewaySpec)
-def up(file: Path, **settings: Any) -> None:
+def up(
+    file: Path, backend: str, address: str | None, working_dir: str | None, wait_for_resources: bool, **settings: Any
+) -> None:
     """Serve the Flow of a YAML file until Ctrl-C. Options go over what the file says."""
     from dure.flow.flow import Flow
 
     sys.path.append(os.getcwd())  # dotted names may name modules of this folder
     service = _with_gateway(Flow.load_config(file), given(GatewaySpec, settings))
-    with service:
+    environment = None if working_dir is None else {"working_dir": working_dir}
+    with service.start(backend, address=address, runtime_env=environment, wait_for_resources=wait_for_resources):
         service.block()
 
 

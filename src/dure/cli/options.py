@@ -12,7 +12,7 @@ import click
 import msgspec
 from msgspec import inspect
 
-from dure.spec import describe
+from dure.spec import BACKENDS, describe
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -87,6 +87,28 @@ def spec_options(kind: type[msgspec.Struct], *, skip: Iterable[str] = ()) -> Cal
         return command
 
     return decorate
+
+
+def backend_options(command: F) -> F:
+    """Give a command the options `--backend` and `--address`: where the workers of a Flow run."""
+    where = click.option(
+        "--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True, help="where the workers run"
+    )
+    address = click.option("--address", help="of the Ray cluster: auto (if not given), host:6379, or ray://host:10001")
+    return where(address(command))
+
+
+def image_option(command: F) -> F:
+    """Give a command the option `--image`, for a Flow that is to run as containers."""
+    option = click.option(
+        "--image",
+        "images",
+        type=Pair(typed=False),
+        multiple=True,
+        metavar="NAME=IMAGE",
+        help="The image that stands for an Executor, in containers.  [repeatable]",
+    )
+    return option(command)
 
 
 def given(kind: type[msgspec.Struct], settings: Mapping[str, Any]) -> dict[str, Any]:

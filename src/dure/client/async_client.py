@@ -105,7 +105,8 @@ class AsyncClient(Remote):
         if path is not None:
             with contextlib.suppress(ConnectionLost) if self._protocol is None else contextlib.nullcontext():
                 return await AsyncNativeChannel.open(path)
-        from dure.client.grpc_channel import AsyncGrpcChannel, access_of
+        from dure.client.grpc_channel import AsyncGrpcChannel
+        from dure.client.grpc_messages import access_of
 
         return await AsyncGrpcChannel.open(access_of(written(self.host, self.port), self.spec))
 

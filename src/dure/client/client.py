@@ -146,7 +146,8 @@ class Client(Remote):
         if path is not None:
             with contextlib.suppress(ConnectionLost) if self._protocol is None else contextlib.nullcontext():
                 return NativeChannel(path)
-        from dure.client.grpc_channel import GrpcChannel, access_of
+        from dure.client.grpc_channel import GrpcChannel
+        from dure.client.grpc_messages import access_of
 
         return GrpcChannel(access_of(written(self.host, self.port), self.spec))
 

@@ -7,117 +7,19 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncIterator, Iterator
-from math import inf
-from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import grpc
-import msgspec
-from msgspec import Struct
 
 from dure.client.exchange import Incoming
-from dure.client.native import MAX_FRAME_BYTES, Target, check_size
+from dure.client.grpc_messages import OPTIONS, SERVICE, Access, Terms, envelope_of, failure_of, incoming_of
+from dure.client.native import Target
 from dure.document import dure_pb2 as pb
-from dure.document import plain, protobuf
 from dure.document.array import DocumentArray
-from dure.errors import ConnectionLost, DureError, SpecError, TooLarge, from_wire
-from dure.served import Served
-from dure.spec import ClientSpec
-from dure.transport.messages import AGE_KEY, LIMIT_KEY
+from dure.errors import ConnectionLost, DureError
 
-_METHOD = "/dure.v1.Flow/Stream"
-_OPTIONS = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.use_local_subchannel_pool", 1),  # else a Flow that was not there a moment ago is not looked for again
-]
 _MAX_MESSAGE_BYTES = 1 * 2**20
 _MAX_ARRIVED = 8  # messages; while as many wait to be taken, no more are read
-
-
-def _envelope(number: int, target: Target, documents: DocumentArray, limit: int) -> tuple[pb.RequestEnvelope, int]:
-    data = protobuf.encode(documents)
-    check_size(len(documents), len(data) + len(target.parameters), limit)
-    parameters = ""
-    if target.parameters:
-        parameters = plain.to_json(msgspec.msgpack.decode(target.parameters), "parameters")
-    envelope = pb.RequestEnvelope(
-        id=number,
-        endpoint=target.endpoint,
-        parameters_json=parameters,
-        documents=data,
-        parts=target.stream,
-        timeout_s=target.timeout_s,
-        priority=target.priority,
-        explain=target.explain,
-    )
-    return envelope, len(data)
-
-
-def _incoming(reply: pb.ReplyEnvelope) -> Incoming:
-    if reply.HasField("error"):
-        fields = msgspec.json.decode(reply.error.fields_json or "{}")
-        error = from_wire({**fields, "code": reply.error.code, "message": reply.error.message})
-        return Incoming(reply.id, error=error)
-    results = {name: msgspec.msgpack.encode(msgspec.json.decode(text)) for name, text in reply.results_json.items()}
-    served = {name: _served(told) for name, told in reply.served.items()}
-    return Incoming(reply.id, protobuf.decode(reply.documents), results=results, served=served, final=not reply.part)
-
-
-def _served(told: pb.Served) -> Served:
-    return Served(**{name: getattr(told, name) for name in Served.__struct_fields__})
-
-
-class _Terms:
-    """What the gateway says when a stream begins: how large a request may be, and for how long the stream is good."""
-
-    def __init__(self, metadata: Any) -> None:
-        told = dict(metadata or ())
-        self.max_request_bytes = int(told.get(LIMIT_KEY, MAX_FRAME_BYTES))
-        self._until = monotonic() + float(told.get(AGE_KEY, inf))
-
-    @property
-    def are_good(self) -> bool:
-        """Whether another request may be sent; if not, it is time to connect again, perhaps to another gateway."""
-        return monotonic() < self._until
-
-
-class Access(Struct, frozen=True):
-    """Where a Flow is, and how it is to be spoken to: `tls` by gRPC's credentials, `metadata` with the API key."""
-
-    address: str
-    tls: Any = None
-    metadata: tuple[tuple[str, str], ...] = ()
-
-
-def access_of(address: str, spec: ClientSpec) -> Access:
-    """Return how a Flow is to be spoken to.
-
-    Raises:
-        SpecError: A file of `tls_ca`, `tls_cert`, `tls_key` that cannot be read.
-    """
-    metadata = () if spec.key is None else (("authorization", f"Bearer {spec.key}"),)
-    if not spec.is_encrypted:
-        return Access(address, None, metadata)
-    try:
-        files = [
-            None if name is None else Path(name).read_bytes() for name in (spec.tls_ca, spec.tls_key, spec.tls_cert)
-        ]
-    except OSError as error:
-        raise SpecError(f"Client.tls_ca, tls_cert, tls_key: {error}") from error
-    return Access(address, grpc.ssl_channel_credentials(*files), metadata)
-
-
-def _failure(error: grpc.RpcError, address: str) -> DureError:
-    status = error.code()
-    metadata: Any = error.trailing_metadata() or ()
-    told = dict(metadata).get("dure-error-bin")
-    if told is not None:
-        return from_wire(msgspec.json.decode(told))
-    if status is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return TooLarge(f"the Flow at {address} refused a message: {error.details()} (max_request_bytes)")
-    return ConnectionLost(f"the Flow at {address} cannot be reached, or went away: {status.name}: {error.details()}")
 
 
 class GrpcChannel:
@@ -132,26 +34,23 @@ class GrpcChannel:
 
     def __init__(self, access: Access) -> None:
         self._address = access.address
-        if access.tls is None:
-            self._channel = grpc.insecure_channel(access.address, options=_OPTIONS)
-        else:
-            self._channel = grpc.secure_channel(access.address, access.tls, options=_OPTIONS)
+        self._channel = access.channel(grpc, OPTIONS)
         self._outgoing: queue.SimpleQueue[pb.RequestEnvelope | None] = queue.SimpleQueue()
         self._arrived: queue.SimpleQueue[pb.RepliesEnvelope | DureError] = queue.SimpleQueue()
         stream = self._channel.stream_stream(
-            _METHOD, pb.RequestsEnvelope.SerializeToString, pb.RepliesEnvelope.FromString
+            f"{SERVICE}/Stream", pb.RequestsEnvelope.SerializeToString, pb.RepliesEnvelope.FromString
         )
         self._call: Any = stream(_merged(self._outgoing), metadata=access.metadata)
         self._room = threading.Semaphore(_MAX_ARRIVED)
         threading.Thread(target=self._read, daemon=True).start()
-        self._terms = _Terms(self._call.initial_metadata())
+        self._terms = Terms(self._call.initial_metadata())
         if not self._call.is_active():
             self.close()
             self.receive()  # raises why
 
     def call(self, number: int, target: Target, documents: DocumentArray) -> int:
         """Send one request, as `NativeChannel.call`."""
-        envelope, size = _envelope(number, target, documents, self._terms.max_request_bytes)
+        envelope, size = envelope_of(number, target, documents, self._terms.max_request_bytes)
         self._outgoing.put(envelope)
         return size
 
@@ -169,7 +68,7 @@ class GrpcChannel:
         if isinstance(message, DureError):
             raise message
         self._room.release()
-        return [_incoming(reply) for reply in message.replies]
+        return [incoming_of(reply) for reply in message.replies]
 
     @property
     def is_open(self) -> bool:
@@ -189,7 +88,7 @@ class GrpcChannel:
                 self._room.acquire()
                 self._arrived.put(replies)
         except grpc.RpcError as error:
-            self._arrived.put(_failure(error, self._address))
+            self._arrived.put(failure_of(error, self._address))
         else:
             self._arrived.put(ConnectionLost(f"the Flow at {self._address} ended the stream"))
 
@@ -216,19 +115,15 @@ class AsyncGrpcChannel:
 
     def __init__(self, access: Access) -> None:
         self._address = access.address
-        self._channel: Any = (
-            grpc.aio.insecure_channel(access.address, options=_OPTIONS)
-            if access.tls is None
-            else grpc.aio.secure_channel(access.address, access.tls, options=_OPTIONS)
-        )
+        self._channel = access.channel(grpc.aio, OPTIONS)
         stream: Any = self._channel.stream_stream(
-            _METHOD, pb.RequestsEnvelope.SerializeToString, pb.RepliesEnvelope.FromString
+            f"{SERVICE}/Stream", pb.RequestsEnvelope.SerializeToString, pb.RepliesEnvelope.FromString
         )
         self._stream = stream(metadata=access.metadata)
         self._arrived: asyncio.Queue[pb.RepliesEnvelope | DureError] = asyncio.Queue(_MAX_ARRIVED)
         self._loop = asyncio.get_running_loop()
         self._reader = self._loop.create_task(self._read())
-        self._terms = _Terms(())
+        self._terms = Terms(())
 
     @classmethod
     async def open(cls, access: Access) -> "AsyncGrpcChannel":
@@ -239,15 +134,15 @@ class AsyncGrpcChannel:
         """
         self = cls(access)
         try:
-            self._terms = _Terms(await self._stream.initial_metadata())
+            self._terms = Terms(await self._stream.initial_metadata())
         except grpc.RpcError as error:
             await self.close()
-            raise _failure(error, access.address) from error
+            raise failure_of(error, access.address) from error
         return self
 
     async def call(self, number: int, target: Target, documents: DocumentArray) -> int:
         """Send one request, as `NativeChannel.call`."""
-        envelope, size = _envelope(number, target, documents, self._terms.max_request_bytes)
+        envelope, size = envelope_of(number, target, documents, self._terms.max_request_bytes)
         try:
             await self._stream.write(pb.RequestsEnvelope(requests=[envelope]))
         except (grpc.RpcError, asyncio.InvalidStateError) as error:
@@ -279,11 +174,11 @@ class AsyncGrpcChannel:
     def _taken(self, message: "pb.RepliesEnvelope | DureError") -> list[Incoming]:
         if isinstance(message, DureError):
             raise message
-        return [_incoming(reply) for reply in message.replies]
+        return [incoming_of(reply) for reply in message.replies]
 
     async def _why(self, error: Exception) -> DureError:
         if isinstance(error, grpc.RpcError):
-            return _failure(error, self._address)
+            return failure_of(error, self._address)
         return ConnectionLost(f"the Flow at {self._address} ended the stream")
 
     async def _read(self) -> None:
@@ -292,6 +187,6 @@ class AsyncGrpcChannel:
             async for message in replies:
                 await self._arrived.put(message)
         except grpc.RpcError as error:
-            await self._arrived.put(_failure(error, self._address))
+            await self._arrived.put(failure_of(error, self._address))
         else:
             await self._arrived.put(ConnectionLost(f"the Flow at {self._address} ended the stream"))

@@ -18,9 +18,9 @@ class Executor:
     """A model, or any step of work, behind named endpoints.
 
     Subclass it, take your settings in `__init__`, pass the rest on with `super().__init__(*args, **kwargs)`, and mark
-    methods with `@requests`. A method gets `docs` (a `DocumentArray`) and, if it names it, `parameters` (a dict). It
-    may change `docs` in place and return nothing, return another `DocumentArray` (shorter or longer), or return a dict
-    of results. It may be `async`, or a generator that yields parts of its answer.
+    methods with `@requests`. A method gets `docs` (a `DocumentArray`) and, if it names them, `parameters` (a dict) and
+    `endpoint` (which was called). It may change `docs` in place and return nothing, return another `DocumentArray`
+    (shorter or longer), or return a dict of results. It may be `async`, or a generator that yields parts of its answer.
 
     Args:
         metas: name, description, workspace and the like, from config.yml.

@@ -14,11 +14,16 @@ from dure.errors import SpecError
 
 _MAX_DEPTH = 100
 _MAX_VALUES = 1_000_000
-_VARIABLE = re.compile(r"\$\{\{\s*ENV\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+VARIABLE = re.compile(r"\$\{\{\s*ENV\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+"""How the value of an environment variable is asked for."""
 
 
-def read_yaml(source: str | Path) -> tuple[dict[str, Any], str]:
+def read_yaml(source: str | Path, *, fill: bool = True) -> tuple[dict[str, Any], str]:
     """Read a mapping from a file, or from YAML text (anything with a line end or a colon followed by a blank).
+
+    Args:
+        source: The file or the text.
+        fill: Whether `${{ ENV.NAME }}` becomes the variable's value, or stays as it is written.
 
     Returns:
         The values, and a name for messages: the file's path, or `<text>`.
@@ -37,7 +42,7 @@ def read_yaml(source: str | Path) -> tuple[dict[str, Any], str]:
     values = _load(text, where)
     if not isinstance(values, dict):
         raise SpecError(f"{where}:1: must be a mapping, such as `jtype: Flow`, not {values!r:.60}")
-    return _filled(values, where), where
+    return (_filled(values, where) if fill else values), where
 
 
 def is_yaml_text(text: str) -> bool:
@@ -107,7 +112,7 @@ def _filled(value: Any, where: str) -> Any:
     if isinstance(value, list):
         return [_filled(inner, where) for inner in value]
     if isinstance(value, str):
-        return _VARIABLE.sub(lambda found: _environment(found[1], where), value)
+        return VARIABLE.sub(lambda found: _environment(found[1], where), value)
     return value
 
 

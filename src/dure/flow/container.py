@@ -24,14 +24,18 @@ OF_CONTAINERS = (
     "max_processes",
     "network",
     "docker_kwargs",
+    "ray_options",
 )
-"""Settings of an Executor that mean something in a container alone."""
+"""Settings of an Executor that mean something where an engine or a cluster starts it, and nothing in an image."""
+
+_OF_RAY_TOO = ("max_memory", "max_cpus", "ray_options")
 
 _NOT_OF_CONTAINERS = {
     "group": "a container hosts one Executor",
     "py_modules": "the image holds its own files; name them in its config.yml",
     "device": "a container sees the GPUs that gpus gives it; uses_with={'device': 'cuda'} tells the Executor",
     "device_memory": "a container sees the GPUs that gpus gives it",
+    "ray_options": "a container is started by this machine's engine",
 }
 
 
@@ -42,10 +46,13 @@ def container_of(spec: ExecutorSpec) -> ContainerSettings | None:
         SpecError: A setting that is wrong, or means nothing here.
     """
     image = image_name(spec.uses)
-    gpus = None if spec.gpus is None else parse_gpus(spec.gpus, f"{spec.name}.gpus")
     if image is None:
-        _refuse(spec, dict.fromkeys(OF_CONTAINERS, "only a container has it: uses='docker://image'"))
+        only = [name for name in OF_CONTAINERS if name not in _OF_RAY_TOO]
+        _refuse(spec, dict.fromkeys(only, "only a container has it: uses='docker://image'"))
+        if spec.gpus is not None and not isinstance(spec.gpus, float):  # a part of a GPU is Ray's to give
+            parse_gpus(spec.gpus, f"{spec.name}.gpus")
         return None
+    gpus = None if spec.gpus is None else parse_gpus(spec.gpus, f"{spec.name}.gpus")
     if not image or image != image.strip():
         raise SpecError(f"{spec.name}.uses: {spec.uses!r} names no image, e.g. docker://sentence-encoder")
     _refuse(spec, _NOT_OF_CONTAINERS)

@@ -3,6 +3,7 @@
 Each method that changes a Flow returns another one; the settings themselves are in `dure.spec`.
 """
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,16 +13,14 @@ from typing import Any, Self, Unpack
 
 import msgspec
 
-from dure.backends.engine import check_containers
 from dure.backends.supervisor import Supervisor
 from dure.client.client import Client
 from dure.client.inputs import Inputs
 from dure.client.results import Results
 from dure.client.sink import PostOptions
-from dure.device.probe import inventory
 from dure.errors import BackendError, SpecError
 from dure.executor.base import Executor
-from dure.flow.plan import Plan, make_plan
+from dure.flow.backend import LOCAL, Backend, Local, backend_of
 from dure.flow.relay import Relay, behind
 from dure.flow.source import fetched, search_path
 from dure.flow.unit import units_of
@@ -67,6 +66,7 @@ class Flow:
         self._spec = assemble(settings, [], "Flow")
         self._supervisor: Supervisor | None = None
         self._client: Client | None = None
+        self._backend: Backend = Local()
 
     # -- composing ------------------------------------------------------------------------------------------------
 
@@ -80,7 +80,8 @@ class Flow:
             **settings: Other fields of `dure.spec.ExecutorSpec`: `needs`, `replicas`, `max_replicas`, `concurrency`,
                 `cpu_threads`, `group`, `uses_with`, `uses_requests`, `py_modules`, `device`, `device_memory`, `env`,
                 `batching`, `cache_size`, `max_queue_size`, `max_call_s`, `timeout_ready_s`, `gpus`; of a container
-                `volumes`, `cache`, `user`, `max_memory`, `max_cpus`, `max_processes`, `network`, `docker_kwargs`.
+                `volumes`, `cache`, `user`, `max_processes`, `network`, `docker_kwargs`; of a Ray actor `ray_options`;
+                of both `max_memory`, `max_cpus`.
 
         Raises:
             SpecError: Unknown setting, wrong value, a name that is taken, a need that does not exist.
@@ -101,6 +102,7 @@ class Flow:
         flow = type(self).__new__(type(self))
         flow._spec = msgspec.structs.replace(self._spec, executors=executors)
         flow._supervisor = flow._client = None
+        flow._backend = Local()
         units_of(executors)
         return flow
 
@@ -145,34 +147,54 @@ class Flow:
 
     # -- running --------------------------------------------------------------------------------------------------
 
-    def start(self) -> Self:
+    def start(
+        self,
+        backend: str = LOCAL,
+        *,
+        address: str | None = None,
+        runtime_env: dict[str, Any] | None = None,
+        wait_for_resources: bool = False,
+    ) -> Self:
         """Start the gateway and all workers; return when every one is ready.
 
+        Args:
+            backend: Where the workers run: `local`, or `ray`, each in an actor of a Ray cluster. The gateway runs here.
+            address: The cluster's: `auto` if not given, `host:port`, or `ray://host:port`.
+            runtime_env: What Ray is to bring to its nodes, in Ray's own words, e.g. `{"working_dir": "."}`.
+            wait_for_resources: Wait, up to `timeout_ready_s`, where the cluster has no room now.
+
         Raises:
-            StartFailed: A process did not become ready; `__cause__` is its own exception.
-            SpecError: It would serve everybody beyond this machine, and `insecure` was not said.
+            StartFailed: A process did not become ready; `__cause__` is its own exception. Or no cluster is there.
+            SpecError: It would serve everybody beyond this machine, and `insecure` was not said; or the cluster has no
+                room.
             DureError: What a worker says is wrong with its settings (SpecError, DeviceNotFound, …).
         """
         if self._supervisor is not None:
             raise BackendError("this Flow runs already")
+        self._spec.gateway.check_exposure()
+        self._backend = backend_of(backend, address, runtime_env, wait_for_resources=wait_for_resources)
+        try:
+            self._supervisor = self._supervised()
+        except BaseException:
+            self._backend.close()
+            raise
+        self._client = Client(self.host, self.port)
+        if self._spec.gateway.reuse_port:
+            self._client.through(native_path(self.host, self.port, self._supervisor.pids()["gateway"]))
+        self._announce()
+        return self
+
+    def _supervised(self) -> Supervisor:
         spec = self._spec
-        spec.gateway.check_exposure()
         units = units_of([fetched(executor) for executor in spec.executors])
-        plan = self.plan()
-        workers = [worker for unit in units for worker in unit.workers(spec, plan)]
-        check_containers(worker.container[0] for worker in workers if worker.container is not None)
+        workers = self._backend.workers(spec, units)
         counts = {unit.spec.name: unit.spec.replicas for unit in units}
         nodes = {unit.spec.name: unit.node() for unit in units}
         timeout_s = max((e.timeout_ready_s for e in spec.executors), default=ExecutorSpec(uses="").timeout_ready_s)
         gateway = GatewayAssignment(sys_path=search_path(), nodes=nodes, spec=spec.gateway)
         supervisor = Supervisor(gateway, workers, counts, timeout_s)
         supervisor.start()
-        self._supervisor = supervisor
-        self._client = Client(self.host, self.port)
-        if spec.gateway.reuse_port:
-            self._client.through(native_path(self.host, self.port, supervisor.pids()["gateway"]))
-        self._announce()
-        return self
+        return supervisor
 
     def swap(self, name: str, **settings: Any) -> None:
         """Change an Executor while the Flow runs, for example its code or weights; no request is lost.
@@ -197,10 +219,14 @@ class Flow:
         spec = msgspec.structs.replace(self._spec, executors=executors)
         ready = [fetched(e) if e is changed else e for e in executors]
         unit = next(u for u in units_of(ready) if name in [member.name for member in u.members])
-        workers = unit.workers(spec, _plan(spec))
-        check_containers(worker.container[0] for worker in workers if worker.container is not None)
-        if self._supervisor is not None:
-            self._supervisor.swap(unit.spec.name, workers, changed.timeout_ready_s)
+        supervisor, swapped = self._supervisor, False
+        try:
+            workers = self._backend.workers(spec, [unit])
+            if supervisor is not None:
+                supervisor.swap(unit.spec.name, workers, changed.timeout_ready_s)
+            swapped = True
+        finally:
+            self._backend.settle(unit.spec.name, swapped=swapped)
         self._spec = spec
 
     def _swapped(self, name: str, settings: dict[str, Any]) -> ExecutorSpec:
@@ -215,14 +241,21 @@ class Flow:
         before = msgspec.structs.asdict(known[name])
         return build(ExecutorSpec, {**before, **normalised(settings)}, "swap")
 
-    def plan(self) -> Plan:
-        """Return who runs where and why; starts nothing.
+    def plan(self, backend: str = LOCAL, *, address: str | None = None) -> Any:
+        """Return who runs where and why, as a table when it is printed; starts nothing.
+
+        Args:
+            backend: As for `start`.
+            address: As for `start`.
 
         Raises:
             DeviceNotFound: A device that is not on this machine.
             DeviceOutOfMemory: Promised memory does not fit.
+            StartFailed: No cluster is there.
         """
-        return _plan(self._spec)
+        place = backend_of(backend, address, None, wait_for_resources=False)
+        with contextlib.closing(place):
+            return place.plan(self._spec)
 
     def asgi(self) -> Relay:
         """Return an ASGI application to mount in one of yours; with its lifespan the Flow starts and ends.
@@ -240,12 +273,15 @@ class Flow:
         self._client = self._supervisor = None
         if client is not None:
             client.close()
-        if supervisor is not None:
-            try:
+        try:
+            if supervisor is not None:
                 supervisor.stop()
-            except BaseException:
+        except BaseException:
+            if supervisor is not None:
                 supervisor.stop(at_once=True)
-                raise
+            raise
+        finally:
+            self._backend.close()
 
     def block(self) -> None:
         """Wait until Ctrl-C or SIGTERM; then return."""
@@ -260,7 +296,7 @@ class Flow:
             previous()
 
     def __enter__(self) -> Self:
-        return self.start()
+        return self if self._supervisor is not None else self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -340,11 +376,6 @@ class Flow:
     def stream(self, on: str, inputs: Inputs = None, **options: Unpack[PostOptions]) -> Iterator[Results]:
         """Send documents and yield what comes back as it comes; see `Client.stream`."""
         return self._running().stream(on, inputs, **options)
-
-
-def _plan(spec: FlowSpec) -> Plan:
-    processes = [unit.spec for unit in units_of(spec.executors)]
-    return make_plan(msgspec.structs.replace(spec, executors=processes), inventory())
 
 
 def _private_address(host: str) -> str:

@@ -29,7 +29,7 @@ class Placement(Struct, frozen=True, kw_only=True):
 
     `context` is the device as this process counts it, None where nothing was said of a device; `device` is what the
     constructor is told, who sees this device alone; `memory_bytes` is what it was promised, `threads` is how many cores
-    a call of it may use.
+    a call of it may use. `asks` is what a Ray cluster is asked for, by Ray's names.
     """
 
     executor: str
@@ -40,6 +40,7 @@ class Placement(Struct, frozen=True, kw_only=True):
     memory_bytes: int
     threads: int
     reason: str
+    asks: dict[str, float] = {}
 
 
 class Plan(Struct, frozen=True):
@@ -79,21 +80,46 @@ def make_plan(spec: FlowSpec, found: Inventory) -> Plan:
     calls = sum(most_replicas(executor) * executor.concurrency for executor in spec.executors)
     planner = _Planner(found, max(1, found.cores // max(calls, 1)))
     placements: list[Placement] = []
+    check_places(spec)
     for i, executor in enumerate(spec.executors):
         path = f"executors[{i}]"
+        _refuse_for_ray(executor, path)
+        placements.extend(planner.place(executor, replica, path) for replica in range(most_replicas(executor)))
+    return Plan(tuple(placements), found.devices, _division(found.cores, calls))
+
+
+def check_places(spec: FlowSpec) -> None:
+    """Look whether what is said of places fits together, whatever places there are.
+
+    Raises:
+        SpecError: It does not.
+    """
+    for i, executor in enumerate(spec.executors):
+        path = f"executors[{i}]"
+        names_visible = VISIBLE_VARIABLE in {**spec.env, **executor.env}
         if executor.max_replicas is not None and executor.max_replicas < executor.replicas:
             raise SpecError(f"{path}.max_replicas: {executor.max_replicas} is less than replicas={executor.replicas}")
-        if executor.device is not None and VISIBLE_VARIABLE in {**spec.env, **executor.env}:
+        if executor.device is not None and names_visible:
             raise SpecError(f"{path}: both device and env.{VISIBLE_VARIABLE} say where it runs; leave one out")
-        if executor.gpus is not None and (
-            executor.device is not None or VISIBLE_VARIABLE in {**spec.env, **executor.env}
-        ):
+        if executor.gpus is not None and (executor.device is not None or names_visible):
             other = "device" if executor.device is not None else f"env.{VISIBLE_VARIABLE}"
             raise SpecError(f"{path}: both gpus and {other} say where it runs; leave one out")
         if executor.device_memory is not None and executor.device is None:
             raise SpecError(f"{path}.device_memory: says how much, but `device` does not say of what")
-        placements.extend(planner.place(executor, replica, path) for replica in range(most_replicas(executor)))
-    return Plan(tuple(placements), found.devices, _division(found.cores, calls))
+
+
+def _refuse_for_ray(spec: ExecutorSpec, path: str) -> None:
+    """Refuse what a process of this machine cannot be held to."""
+    if image_name(spec.uses) is not None:
+        return
+    unsaid = ExecutorSpec(uses="")
+    for name in ("max_memory", "max_cpus", "ray_options"):
+        if getattr(spec, name) != getattr(unsaid, name):
+            others = "" if name == "ray_options" else "a container (uses='docker://image') or "
+            raise SpecError(
+                f"{path}.{name}: means nothing for a process of this machine: only {others}a Ray actor"
+                " (start(backend='ray')) has it"
+            )
 
 
 def most_replicas(spec: ExecutorSpec) -> int:

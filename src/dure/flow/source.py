@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from dure.errors import SpecError
+from dure.flow.remote import RemoteExecutor, check_remote, is_remote
 from dure.hub.environment import make_environment
 from dure.hub.reference import is_reference, parse_reference
 from dure.hub.retrieval import fetch, key_of_environment, verified_digest
@@ -42,6 +43,9 @@ def check_source(spec: ExecutorSpec) -> None:
     Raises:
         SpecError: It cannot, or it shares a process, or names files of this program.
     """
+    if is_remote(spec.uses):
+        check_remote(spec)
+        return
     if not is_reference(spec.uses) or parse_reference(spec.uses).is_image:
         return
     for name, why in {
@@ -61,6 +65,8 @@ def fetched(spec: ExecutorSpec) -> ExecutorSpec:
     Raises:
         HubError: It cannot be had, is not signed, or what it requires cannot be installed.
     """
+    if is_remote(spec.uses):
+        return msgspec.structs.replace(spec, uses_with={"address": spec.uses, **spec.uses_with})
     if not is_reference(spec.uses):
         return spec
     reference = parse_reference(spec.uses)
@@ -78,7 +84,8 @@ def source_of(spec: ExecutorSpec) -> Source:
     """Return what the worker of an Executor is started with."""
     if isinstance(spec.uses, Bundle):
         return Source(spec.uses.folder, spec.uses.python, [], _ISOLATED)
-    return Source(spec.uses, sys.executable, search_path(), {})
+    uses = RemoteExecutor if is_remote(spec.uses) else spec.uses
+    return Source(uses, sys.executable, search_path(), {})
 
 
 def search_path() -> list[str]:

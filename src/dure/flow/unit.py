@@ -4,25 +4,30 @@ From settings to what workers and gateway are told. Starts nothing.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
-from dure.backends.image import ContainerSettings, image_name
+from dure.backends.container import ContainerHost
+from dure.backends.host import Host
+from dure.backends.image import image_name
+from dure.backends.process import ProcessHost
 from dure.backends.slot import Worker
 from dure.errors import SpecError
 from dure.flow.container import container_of, task_of
 from dure.flow.graph import order
-from dure.flow.plan import THREAD_VARIABLES, Placement, Plan, most_replicas
+from dure.flow.plan import THREAD_VARIABLES, Placement, most_replicas
 from dure.flow.source import check_source, source_of
 from dure.gateway.assignment import Node
 from dure.spec import GATEWAY, ExecutorSpec, FlowSpec
 from dure.transport.by_value import dumps
 from dure.worker.assignment import Assignment, Hosted
-from dure.worker.plain_control import Task
+
+HostOf: TypeAlias = Callable[[ExecutorSpec, Placement], Host]
+"""Says what begins the worker of a place."""
 
 _OF_THE_PROCESS = (
     "replicas",
@@ -37,8 +42,19 @@ _OF_THE_PROCESS = (
     "max_call_s",
     "timeout_ready_s",
     "gpus",
+    "max_memory",
+    "max_cpus",
+    "ray_options",
 )
 """Settings that a group has once: the first of its Executors says them for all."""
+
+
+class Placed(Protocol):
+    """A plan, whatever kind of place it is for."""
+
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """The places of all replicas."""
 
 
 class Unit(NamedTuple):
@@ -59,8 +75,13 @@ class Unit(NamedTuple):
             max_replicas=most_replicas(spec),
         )
 
-    def workers(self, flow: FlowSpec, plan: Plan) -> list[Worker]:
-        """Return for each replica what its worker is told, its environment variables, and its container if it has one.
+    def workers(self, flow: FlowSpec, plan: Placed, host_of: HostOf | None = None) -> list[Worker]:
+        """Return for each replica what its worker is told, its environment variables, and what begins it.
+
+        Args:
+            flow: The Flow.
+            plan: Where its replicas run.
+            host_of: Says what begins the worker of a place; this machine does, if not given.
 
         Raises:
             SpecError: A setting that cannot be handed to another process.
@@ -71,15 +92,14 @@ class Unit(NamedTuple):
             Worker(
                 self._assignment(place, source.sys_path),
                 {**source.env, **_environment(flow, self.spec, place)},
-                self._container(place),
-                source.python,
+                self._host(place, source.python) if host_of is None else host_of(self.spec, place),
             )
             for place in places
         ]
 
-    def _container(self, place: Placement) -> tuple[ContainerSettings, Task] | None:
+    def _host(self, place: Placement, python: str) -> Host:
         settings = container_of(self.spec)
-        return None if settings is None else (settings, task_of(self.spec, place))
+        return ProcessHost(python) if settings is None else ContainerHost(settings, task_of(self.spec, place))
 
     def _assignment(self, place: Placement, sys_path: list[str]) -> Assignment:
         return Assignment(
@@ -118,6 +138,11 @@ def units_of(executors: Sequence[ExecutorSpec]) -> list[Unit]:
         sources = [s if s == GATEWAY else _exit_of(hosted[unit_of[s]], s, unit_of[s]) for s in needs[names[0]]]
         units.append(Unit(_process_of(unit, members), members, sources))
     return units
+
+
+def by_units(spec: FlowSpec) -> FlowSpec:
+    """Return a Flow with one entry for each kind of worker: a group is one, under its own name."""
+    return msgspec.structs.replace(spec, executors=[unit.spec for unit in units_of(spec.executors)])
 
 
 def _check_group(unit: str, members: list[ExecutorSpec], needs: dict[str, list[str]], specs: dict[str, Any]) -> None:

@@ -22,13 +22,17 @@ _FILES = ("keys_file", "tls_cert", "tls_key", "tls_client_ca", "audit_file")
 _FLOW_KEYS = ("name", "env")
 
 
-def flow_of(source: str | Path) -> FlowSpec:
+def flow_of(source: str | Path, *, fill: bool = True) -> FlowSpec:
     """Read a Flow from a file or from YAML text; relative paths start at the file.
+
+    Args:
+        source: The file or the text.
+        fill: Whether `${{ ENV.NAME }}` becomes the variable's value, or stays as it is written.
 
     Raises:
         SpecError: Broken YAML or a wrong setting; the message begins with the file and the path of the value.
     """
-    values, where = read_yaml(source)
+    values, where = read_yaml(source, fill=fill)
     folder = None if where.startswith("<") else Path(where).parent
     for key in values:
         if key not in _KEYS:

@@ -14,7 +14,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from dure.document import dure_pb2 as pb
 from dure.document.oip_messages import SERVICE as OIP_SERVICE
-from dure.errors import DureError, StartFailed
+from dure.errors import DureError, ReplicaUnavailable, StartFailed
+from dure.gateway.description import description_of
 from dure.gateway.envelopes import reply_of, request_of, submit_envelope
 from dure.gateway.grpc_call import abort, outcome_of
 from dure.gateway.grpc_guard import GrpcGuard
@@ -29,6 +30,7 @@ from dure.transport.address import written
 from dure.transport.messages import AGE_KEY, LIMIT_KEY
 
 SERVICE = "dure.v1.Flow"
+_MIN_PING_MS = 5000  # clients who look whether the network is still there may ask so often
 _MORE_BYTES = 4 * 2**20  # what a message may hold beside the largest request, which is refused by itself
 
 
@@ -60,6 +62,7 @@ class GrpcFront:
                 ("grpc.max_receive_message_length", spec.max_request_bytes + _MORE_BYTES),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", int(spec.reuse_port)),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", _MIN_PING_MS),
                 *_age(spec.max_connection_age_s),
             ],
         )
@@ -82,6 +85,9 @@ class GrpcFront:
             ),
             "Stream": grpc.stream_stream_rpc_method_handler(
                 self._stream, pb.RequestsEnvelope.FromString, pb.RepliesEnvelope.SerializeToString
+            ),
+            "Describe": grpc.unary_unary_rpc_method_handler(
+                self._describe, pb.DescribeRequest.FromString, pb.Description.SerializeToString
             ),
         }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
@@ -119,6 +125,15 @@ class GrpcFront:
         except DureError as error:
             await abort(context, error)
         return reply_of(envelope.id, outcome, explain=envelope.explain)
+
+    async def _describe(self, _: pb.DescribeRequest, context: Any) -> pb.Description:
+        if not self._router.available:
+            await abort(context, ReplicaUnavailable("not every Executor of this Flow has a replica yet; ask again"))
+        names = self._router.endpoints()
+        told = [(name, description_of(self._router, name)) for name in names]
+        return pb.Description(
+            endpoints=[pb.Endpoint(name=name, streaming=one.streaming, description=one.text) for name, one in told]
+        )
 
     async def _stream(self, requests: AsyncIterator[pb.RequestsEnvelope], context: Any) -> None:
         session: _Session = Session(self._router, self._spec)

@@ -10,13 +10,12 @@ from typing import Any, NoReturn
 
 from dure.document.oip_tensors import BYTES, COLUMN_TYPES
 from dure.errors import EndpointNotFound, RequestError
-from dure.executor.endpoints import DEFAULT
+from dure.gateway.description import description_of
 from dure.gateway.dispatcher import Dispatcher
 from dure.gateway.figures import Batches, EndpointRequests
 from dure.gateway.oip_call import PRIORITY_LEVELS
 from dure.gateway.router import Router
 from dure.spec import suggest
-from dure.transport.messages import EndpointInfo
 
 VERSION = "1"
 """Of every model."""
@@ -91,7 +90,7 @@ class Models:
 
     def streams(self, endpoint: str) -> bool:
         """Whether the answer to one request may come as several."""
-        return any(info.streaming for info in self._infos(endpoint))
+        return description_of(self._router, endpoint).streaming
 
     def server(self) -> dict[str, Any]:
         """Return what is told of the server."""
@@ -116,8 +115,8 @@ class Models:
         Raises:
             EndpointNotFound: There is no such model.
         """
-        infos = self._infos(self.endpoint(name, version))
-        specs = [info.batching for info in infos]
+        described = description_of(self._router, self.endpoint(name, version))
+        specs = [info.batching for info in described.infos]
         columns = [
             {"name": column, "data_type": _data_type(datatype), "dims": _dims(datatype)}
             for column, datatype in COLUMN_TYPES.items()
@@ -135,7 +134,7 @@ class Models:
                 "priority_levels": PRIORITY_LEVELS,
                 "default_priority_level": PRIORITY_LEVELS // 2 + 1,
             },
-            "model_transaction_policy": {"decoupled": any(info.streaming for info in infos)},
+            "model_transaction_policy": {"decoupled": described.streaming},
         }
 
     def statistics(self, name: str = "", version: str = "") -> list[dict[str, Any]]:
@@ -186,9 +185,6 @@ class Models:
 
     def _answering(self, endpoint: str) -> list[Dispatcher]:
         return [dispatcher for dispatcher in self._router.dispatchers.values() if dispatcher.answers(endpoint)]
-
-    def _infos(self, endpoint: str) -> list[EndpointInfo]:
-        return [one.endpoints.get(endpoint) or one.endpoints[DEFAULT] for one in self._answering(endpoint)]
 
     def _statistics(self, name: str) -> dict[str, Any]:
         endpoint = f"/{name}"

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from dure.executor.endpoints import DEFAULT
+from dure.gateway.description import description_of
 from dure.gateway.router import Router
 
 _REFERENCE = "#/components/schemas/"
@@ -36,23 +37,18 @@ def document_of(router: Router) -> dict[str, Any]:
 
 def _operation(router: Router, endpoint: str, schemas: dict[str, Any]) -> dict[str, Any]:
     body: dict[str, Any] = {**_SCHEMAS["Request"], "properties": dict(_SCHEMAS["Request"]["properties"])}
-    descriptions, streaming = [], False
-    for dispatcher in router.dispatchers.values():
-        info = dispatcher.endpoints.get(endpoint) or dispatcher.endpoints.get(DEFAULT)
-        if info is None:
-            continue
-        descriptions.append(info.description)
-        streaming = streaming or info.streaming
+    described = description_of(router, endpoint)
+    for info in described.infos:
         if info.parameters:
             body["properties"]["parameters"] = as_of_3_0(info.parameters["schema"])
             schemas |= {name: as_of_3_0(part) for name, part in info.parameters["components"].items()}
     content: dict[str, Any] = {"application/json": {"schema": {"$ref": f"{_REFERENCE}Answer"}}}
-    if streaming:
+    if described.streaming:
         content["text/event-stream"] = {"schema": {"type": "string"}}
     return {
         "operationId": endpoint.strip("/").replace("/", "_") or "root",
-        "summary": next((text.partition("\n")[0] for text in descriptions if text), endpoint),
-        "description": "\n\n".join(text for text in descriptions if text),
+        "summary": described.text.partition("\n")[0] or endpoint,
+        "description": described.text,
         "parameters": [_TIMEOUT_HEADER],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {"200": {"description": "The documents, as the Flow left them.", "content": content}, **_FAILURES},

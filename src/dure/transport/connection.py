@@ -20,6 +20,9 @@ class Connection(asyncio.BufferedProtocol):
         on_closed: Called once with this connection when it is gone, whoever closed it.
         on_opened: Called once with this connection when it is there.
         on_writable: Called whenever the peer, having been slow, has taken what was sent.
+
+    Attributes:
+        out_of_reach: Whether it was lost because nothing was heard of the peer, which may live on.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._writable: asyncio.Future[None] | None = None
         self._reading = True
+        self.out_of_reach = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
@@ -48,6 +52,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Called by the loop."""
         self._transport = None
+        self.out_of_reach = isinstance(error, OSError) and not isinstance(error, ConnectionError)
         self.resume_writing()
         self._on_closed(self)
 

@@ -1,4 +1,4 @@
-"""The door of a worker in a container: a TCP port on loopback, where nothing is heard from who does not know the token.
+"""The door of a worker in a container or on another machine: a TCP port, where only who knows the token is heard.
 
 Whoever connects knocks first: a few bytes that say what the connection is for, and the token. How a door is reached
 stands in a file of its own beside the Flow's sockets, which its user alone can read. Knows nothing of what is said once
@@ -9,6 +9,7 @@ import asyncio
 import hmac
 import os
 import socket
+import sys
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -16,14 +17,19 @@ from typing import NamedTuple
 from dure.errors import DecodeError
 
 TOKEN_VARIABLE = "DURE_TOKEN"
-"""Environment variable that tells a worker in a container the token."""
+"""Environment variable that tells such a worker the token."""
 
 TOKEN_BYTES = 32
 SUFFIX = ".door"
 LET_IN = b"+"
 """What a connection for control or lifeline hears first."""
+TCP = "tcp://"
+"""How the address of a worker begins that is to listen on TCP."""
 _MAGIC = b"dure1"
 KNOCK_BYTES = len(_MAGIC) + 1 + TOKEN_BYTES
+_CONNECT_S = 3.0
+_SILENCE_S = 1  # of a connection, after which the kernel asks whether the other side is there
+_MAX_UNHEARD = 3
 
 
 class Purpose(IntEnum):
@@ -55,7 +61,7 @@ class Door(NamedTuple):
         """Read such a file.
 
         Raises:
-            OSError: There is none: the container has ended, or is not there yet.
+            OSError: There is none: the worker has ended, or is not there yet.
         """
         host, port, token = path.read_text(encoding="ascii").split()
         return cls(host, int(port), bytes.fromhex(token))
@@ -72,7 +78,7 @@ class Door(NamedTuple):
         """
         sock = socket.create_connection((self.host, self.port), timeout_s)
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            watch_over(sock)
             sock.sendall(self.knock(purpose))
             # An engine's own proxy takes connections before the worker does, and then ends them.
             if purpose is not Purpose.WIRE and sock.recv(len(LET_IN)) != LET_IN:
@@ -82,6 +88,17 @@ class Door(NamedTuple):
             sock.close()
             raise
         return sock
+
+
+def watch_over(sock: socket.socket) -> None:
+    """Have the kernel send at once, and end the connection within seconds of the other machine being out of reach."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _SILENCE_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _SILENCE_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _MAX_UNHEARD)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * _SILENCE_S * (1 + _MAX_UNHEARD))
 
 
 def opened(data: bytes, token: bytes) -> Purpose:
@@ -114,8 +131,10 @@ async def attach(protocol: asyncio.BaseProtocol, address: str) -> None:
     sock = socket.socket()
     try:
         sock.setblocking(False)
-        await loop.sock_connect(sock, (door.host, door.port))
-        await loop.sock_sendall(sock, door.knock(Purpose.WIRE))
+        watch_over(sock)
+        async with asyncio.timeout(_CONNECT_S):
+            await loop.sock_connect(sock, (door.host, door.port))
+            await loop.sock_sendall(sock, door.knock(Purpose.WIRE))
     except BaseException:
         sock.close()
         raise

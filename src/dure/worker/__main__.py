@@ -1,7 +1,8 @@
 """The program of one replica: read what to host from the private pipe, construct it, serve until told to stop.
 
 Ends with its parent, however that ends and whatever it is doing: the private pipe closes with the parent. With
-`--listen HOST:PORT` it is in a container: pipe and wire are connections to that port, from who knows the token.
+`--listen HOST:PORT` it is in a container: pipe and wire are connections to that port, from who knows the token. On
+another machine (address `tcp://HOST:0`) the wire alone is.
 """
 
 import asyncio
@@ -14,22 +15,22 @@ import signal
 import sys
 from pathlib import Path
 
-import cloudpickle
+import msgspec
 
 from dure.device.transfer import transfers
 from dure.document.array import DocumentArray
 from dure.document.forms import COLUMNS, decode_form, encode_form
-from dure.executor.base import Executor, known_arguments
+from dure.executor.base import Executor
 from dure.executor.chain import Chain
-from dure.executor.loader import construct, resolve
 from dure.log import LIFECYCLE, get_logger
 from dure.transport.address import listening_socket
 from dure.transport.control import Control
-from dure.transport.door import Purpose
+from dure.transport.door import TCP, Purpose
 from dure.transport.failure import take_apart
-from dure.worker.assignment import ALIVE, Assignment, Hosted
+from dure.worker.assignment import ALIVE, Assignment
 from dure.worker.cache import AnswerCache
 from dure.worker.call_threads import CallThreads
+from dure.worker.construction import constructed
 from dure.worker.metrics import Counters
 from dure.worker.plain_control import Hello, worker_end
 from dure.worker.reception import Reception
@@ -57,6 +58,9 @@ def main() -> None:
         try:
             if assignment.sys_path:
                 sys.path[:] = assignment.sys_path
+            if assignment.address.startswith(TCP):
+                reception = Reception(assignment.address.removeprefix(TCP))
+                assignment = msgspec.structs.replace(assignment, address=TCP + reception.address)
             executor = _construct(assignment)
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is told to the parent
             with contextlib.suppress(OSError):
@@ -77,20 +81,12 @@ def _control_at(reception: Reception) -> Control:
 
 
 def _construct(assignment: Assignment) -> Executor:
-    made = {hosted.name: _construct_one(hosted, assignment) for hosted in assignment.hosted}
+    told = assignment.device, assignment.replica, assignment.replicas
+    made = {hosted.name: constructed(hosted, *told) for hosted in assignment.hosted}
     executor = Chain(made) if len(made) > 1 else next(iter(made.values()))
     executor.warm_up()
     decode_form(COLUMNS, b"".join(encode_form(COLUMNS, DocumentArray())))  # so that the first request imports nothing
     return executor
-
-
-def _construct_one(hosted: Hosted, assignment: Assignment) -> Executor:
-    recipe = resolve(cloudpickle.loads(hosted.uses), hosted.py_modules)
-    arguments = cloudpickle.loads(hosted.uses_with)
-    if assignment.device is not None and "device" in known_arguments(recipe.kind):
-        arguments.setdefault("device", assignment.device)
-    runtime = {"name": hosted.name, "replica": assignment.replica, "replicas": assignment.replicas}
-    return construct(recipe, arguments, hosted.uses_requests, runtime, hosted.batching)
 
 
 def _serve(

@@ -19,6 +19,8 @@ def arguments_of(endpoint: Endpoint, batch: Batch) -> dict[str, Any]:
     if "parameters" in endpoint.arguments:
         given = msgspec.msgpack.decode(batch.call.parameters) if batch.call.parameters else {}
         values["parameters"] = given if endpoint.takes is None else checked(endpoint.takes, given)
+    if "endpoint" in endpoint.arguments:
+        values["endpoint"] = batch.call.endpoint
     if "docs_matrix" in endpoint.arguments:
         values["docs_matrix"] = batch.branches if len(batch.branches) > 1 else None
     return values

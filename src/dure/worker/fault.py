@@ -20,6 +20,7 @@ from dure.errors import (
     to_wire,
 )
 from dure.executor.chain import MEMBER
+from dure.executor.relayed import Relayed
 from dure.transport.messages import Outcome
 from dure.worker.batch import Answer
 
@@ -34,6 +35,8 @@ class Where(NamedTuple):
 def failed(where: Where, error: BaseException, lost: str, count: int) -> list[Answer]:
     """Return an answer for each of `count` requests that says why it failed; `lost` is what device is lost."""
     callers = isinstance(error, DecodeError | ParametersError | OutputError)
+    if isinstance(error, Relayed):
+        error, callers = error.error, True
     told = error if callers else _user_error(where, error, lost)
     data = msgspec.msgpack.encode(to_wire(told))
     return [(Outcome(failed=True, rows=0, size=len(data), result=b""), [data])] * count

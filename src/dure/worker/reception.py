@@ -1,4 +1,6 @@
-"""Where a worker in a container is reached: lets in who knows the token, and hands each connection to whom it is for.
+"""Where a worker in a container or on another machine is reached, by who knows the token.
+
+Each connection is handed to whom it is for.
 
 A thread accepts; each who connects has a moment to knock, in a thread of its own, and nothing of it is kept if not.
 """
@@ -13,7 +15,7 @@ from queue import SimpleQueue
 
 from dure.errors import DecodeError, SpecError
 from dure.log import get_logger
-from dure.transport.door import KNOCK_BYTES, LET_IN, TOKEN_BYTES, TOKEN_VARIABLE, Purpose, opened
+from dure.transport.door import KNOCK_BYTES, LET_IN, TOKEN_BYTES, TOKEN_VARIABLE, Purpose, opened, watch_over
 
 _KNOCK_S = 5.0
 _MAX_KNOCKING = 16
@@ -24,7 +26,8 @@ class Reception:
     """The door, from inside.
 
     Args:
-        address: Where to listen, e.g. `0.0.0.0:8080`: inside the container all of its own addresses.
+        address: Where to listen, e.g. `0.0.0.0:8080`: inside the container all of its own addresses. Port 0 is a free
+            one.
 
     Raises:
         SpecError: No such address, or no token was given.
@@ -45,6 +48,12 @@ class Reception:
         self._take_wire: Callable[[socket.socket], None] | None = None
         self._socket = socket.create_server((host, int(port)), backlog=64)
         threading.Thread(target=self._accept, name="dure-reception", daemon=True).start()
+
+    @property
+    def address(self) -> str:
+        """Where it listens, with the port that it has."""
+        host, port = self._socket.getsockname()[:2]
+        return f"{host}:{port}"
 
     def wait_for(self, purpose: Purpose) -> socket.socket:
         """Wait for the connection of a purpose, other than the wire."""
@@ -87,7 +96,7 @@ class Reception:
     def _receive(self, sock: socket.socket) -> None:
         try:
             sock.settimeout(_KNOCK_S)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            watch_over(sock)
             purpose = opened(sock.recv(KNOCK_BYTES, socket.MSG_WAITALL), self._token)
             if purpose in self._expected:
                 sock.sendall(LET_IN)

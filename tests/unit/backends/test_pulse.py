@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from dure.backends import pulse as pulse_module
+from dure.backends.processor_time import processor_time_s
 from dure.backends.pulse import Pulse
 from dure.backends.slot import Slot
 from dure.transport.control import Control
@@ -19,6 +20,9 @@ class Child:
     def __init__(self, control: Control, pid: int = 0) -> None:
         self.control = control
         self.pid = pid
+
+    def processor_time_s(self) -> float | None:
+        return processor_time_s(self.pid)
 
 
 @pytest.fixture
@@ -87,7 +91,7 @@ def test_who_neither_answers_nor_works_is_ended_within_five_seconds(
 ) -> None:
     one, _ = place
     spent = 1.0
-    monkeypatch.setattr(pulse_module, "processor_time_s", lambda pid: spent)
+    monkeypatch.setattr(one.child, "processor_time_s", lambda: spent)
     ended: list[float] = []
     pulse = Pulse(lambda slot: None, lambda slot: ended.append(clock.now))
 

@@ -41,8 +41,6 @@ def test_without_an_image_there_is_no_container() -> None:
         ("volumes", "/a:/b"),
         ("cache", True),
         ("user", "1000"),
-        ("max_memory", "1GiB"),
-        ("max_cpus", 1.0),
         ("max_processes", 10),
         ("network", "mine"),
         ("docker_kwargs", {"shm_size": "1g"}),
@@ -53,8 +51,22 @@ def test_what_means_nothing_without_a_container(name: str, value: Any) -> None:
         Flow().add(uses=Executor, name="local", **{name: value})
 
 
+@pytest.mark.parametrize(("name", "value"), [("max_memory", "1GiB"), ("max_cpus", 1.0), ("ray_options", {"x": 1})])
+def test_what_means_nothing_for_a_process_of_this_machine(name: str, value: Any) -> None:
+    flow = Flow().add(uses=Executor, name="local", **{name: value})
+    with pytest.raises(SpecError, match=rf"^executors\[0\].{name}: means nothing for a process .*backend='ray'"):
+        flow.plan()
+
+
 @pytest.mark.parametrize(
-    ("name", "value"), [("group", "g"), ("py_modules", "a.py"), ("device", "gpu"), ("device_memory", "1GiB")]
+    ("name", "value"),
+    [
+        ("group", "g"),
+        ("py_modules", "a.py"),
+        ("device", "gpu"),
+        ("device_memory", "1GiB"),
+        ("ray_options", {"scheduling_strategy": "SPREAD"}),
+    ],
 )
 def test_what_means_nothing_in_a_container(name: str, value: Any) -> None:
     with pytest.raises(SpecError, match=rf"^encoder.{name}: means nothing"):

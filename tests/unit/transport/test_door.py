@@ -1,12 +1,14 @@
 """The knock on a container's port, and the file that tells of it."""
 
+import socket
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
 from dure.errors import DecodeError
-from dure.transport.door import KNOCK_BYTES, TOKEN_BYTES, Door, Purpose, opened
+from dure.transport.door import KNOCK_BYTES, TOKEN_BYTES, Door, Purpose, opened, watch_over
 
 TOKEN = bytes(range(TOKEN_BYTES))
 DOOR = Door("127.0.0.1", 4711, TOKEN)
@@ -42,3 +44,16 @@ def test_the_file_is_the_users_alone(tmp_path: Path) -> None:
     assert Door.read(path) == DOOR
     with pytest.raises(FileExistsError):
         DOOR.write(path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's patience is set on Linux alone")
+def test_a_connection_ends_within_seconds_of_the_other_machine_being_gone() -> None:
+    with socket.socket() as sock:
+        watch_over(sock)
+        idle, every, times = (
+            sock.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        )
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert idle + every * times <= 5
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 5000
