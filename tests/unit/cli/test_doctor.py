@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,13 @@ def _a_plain_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DURE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "models"))
     monkeypatch.setenv("DOCKER_HOST", "unix:///not/there.sock")
+    room(monkeypatch, 50)  # tests are run on full disks, too
+
+
+def room(monkeypatch: pytest.MonkeyPatch, gib: float) -> None:
+    """Have every disk seem to have so much room."""
+    free = int(gib * 2**30)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(total=2**40, used=2**40 - free, free=free))
 
 
 def examine() -> tuple[int, dict[str, dict[str, str]]]:
@@ -37,6 +45,14 @@ def test_a_machine_that_lacks_things_is_not_ill() -> None:
     assert "no Docker Engine answers at unix:///not/there.sock" in found["containers"]["text"]
     assert found["registry"]["fix"].startswith("export DURE_HUB=")
     assert found["disk of the cache"]["state"] == "good"
+
+
+def test_a_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    room(monkeypatch, 4.9)
+    code, found = examine()
+    assert code == 1
+    assert found["disk of the cache"]["state"] == "bad"
+    assert found["disk of the cache"]["text"].startswith("4.9 GiB free at ")
 
 
 def test_the_table_has_every_finding_and_its_fix() -> None:
