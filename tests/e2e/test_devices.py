@@ -189,7 +189,7 @@ def test_a_replica_that_cannot_answer_is_named(monkeypatch: pytest.MonkeyPatch) 
     class Deaf(Executor):
         @requests
         def work(self, docs: DocumentArray, **kwargs: Any) -> None:
-            sum(range(4 * 10**7))  # one call of C that lets no other thread run
+            sum(range(10**8))  # one call of C that lets no other thread run
 
     monkeypatch.setattr(inquiry, "_ANSWER_S", 0.3)
     with Flow().add(uses=Deaf, name="deaf", timeout_ready_s=20) as flow:
