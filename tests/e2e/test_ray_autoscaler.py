@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from dure import DocumentArray, Executor, Flow, requests
+from dure.bulk.mapping import map_rows
+from dure.errors import BackendError
 from dure.executor.endpoints import batching
 
 ray: Any = pytest.importorskip("ray", reason="no Ray cluster was tested: Ray is missing (dure[ray])")
@@ -24,11 +28,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 HEAD = "127.0.9.2"
 STORE_BYTES = 80 * 2**20
+COMMANDS = ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
 UNUSED = {
-    **dict.fromkeys(("auth", "docker", "file_mounts"), {}),
-    **dict.fromkeys(("initialization_commands", "setup_commands", "cluster_synced_files"), []),
-    **dict.fromkeys(("head_setup_commands", "worker_setup_commands", "rsync_exclude", "rsync_filter"), []),
-    **dict.fromkeys(("head_start_ray_commands", "worker_start_ray_commands"), []),
+    **{key: {} for key in ("auth", "docker", "file_mounts")},
+    **{key: [] for key in ("cluster_synced_files", "rsync_exclude", "rsync_filter")},
+    **{f"{key}_commands": [] for key in COMMANDS},
     "file_mounts_sync_continuously": False,
 }
 """What Ray's autoscaler wants to be told though nothing is installed on these machines."""
@@ -39,6 +43,7 @@ class Slow(Executor):
     @batching(max_batch_size=1)
     def work(self, docs: DocumentArray, **kwargs: Any) -> None:
         time.sleep(0.2)
+        docs[0].tags["pid"] = os.getpid()
 
 
 def settings_for(address: str) -> dict[str, Any]:
@@ -94,11 +99,10 @@ def address(tmp_path: Path) -> Iterator[str]:
         assert process.poll() is None, "".join(written)
         yield found
     finally:
-        everyone = psutil.Process(process.pid).children(recursive=True)
-        process.terminate()
-        process.communicate(timeout=30)
-        for one in psutil.wait_procs(everyone, timeout=5)[1]:  # nobody ends the machine that was brought
+        # No grace: Ray would drain for half a minute, and nobody ends the machine that was brought.
+        for one in [*psutil.Process(process.pid).children(recursive=True), process]:
             one.kill()
+        process.communicate(timeout=30)
 
 
 def after(condition: Callable[[], bool], limit_s: float) -> float:
@@ -144,3 +148,20 @@ def test_a_machine_comes_for_the_replica_that_is_wanted_and_goes_with_it(address
         after(lambda: machines() == 1, 60)
         assert running.post("/", "x").texts == ["x"]
     assert set(answered) == {1}
+
+
+@pytest.mark.filterwarnings("ignore:`use_:DeprecationWarning")  # Ray Data says so to itself
+def test_a_map_begins_with_what_there_is_and_waits_for_the_rest(address: str, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.parquet", tmp_path / "out"
+    rows = pa.table({"text": [f"row {number}" for number in range(100)]})
+    pq.write_table(rows, source)
+    asked: dict[str, Any] = {"uses": Slow, "on": "/", "backend": "ray", "address": address, "replicas": 2}
+    asked |= {"part_rows": 2, "request_size": 1}
+    with pytest.raises(
+        BackendError, match=r"replicas: 2 of them take 2 CPUs, and the Ray cluster has 1 on 1 node.*wait"
+    ):
+        map_rows(source, target, **asked)
+    assert map_rows(source, target, **asked, wait_for_resources=True).num_rows == 100
+    written = pq.read_table(target)
+    assert written["text"] == rows["text"]
+    assert len({json.loads(tags)["pid"] for tags in written["tags"].to_pylist()}) == 2

@@ -25,6 +25,7 @@ class MapSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     address: Annotated[
         str | None, Meta(description="Ray cluster, HOST:PORT or auto; one of this machine is started if not given")
     ] = None
+    wait_for_resources: Annotated[bool, Meta(description="for a Ray cluster that grows, or lets go of others")] = False
     show_progress: Annotated[bool, Meta(description="on standard error")] = False
 
 

@@ -61,8 +61,8 @@ def map_rows(
         uses: The Executor, as `Flow.add` takes it.
         on: Endpoint. Its method gives back as many Documents as it gets, in their order.
         backend: "local": workers on this machine; "ray": actors of a Ray cluster, by Ray Data.
-        **settings: Those of `MapSpec` (`part_rows`, `request_size`, `text`, `parameters`, `address`, `show_progress`)
-            and of `dure.spec.ExecutorSpec` (`replicas`, `device`, …).
+        **settings: Those of `MapSpec` (`part_rows`, `request_size`, `text`, `parameters`, `address`,
+            `wait_for_resources`, `show_progress`) and of `dure.spec.ExecutorSpec` (`replicas`, `device`, …).
 
     Raises:
         SpecError: A wrong setting, or `target` holds a map of something else; says what differs.
@@ -112,8 +112,10 @@ def _check(on: str, backend: str, spec: MapSpec, executor: ExecutorSpec) -> None
         raise SpecError(f"backend: {backend!r} is unknown.{suggest(backend, get_args(Backend))} Known are: local, ray")
     if backend == "ray":
         check_for_ray(executor)
-    elif spec.address is not None:
-        raise SpecError(f"address: {spec.address!r} means a Ray cluster; say backend='ray' (--backend ray) as well")
+        return
+    for name in ("address", "wait_for_resources"):
+        if value := getattr(spec, name):
+            raise SpecError(f"{name}: {value!r} means a Ray cluster; say backend='ray' (--backend ray) as well")
 
 
 @contextlib.contextmanager

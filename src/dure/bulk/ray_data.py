@@ -67,7 +67,8 @@ def run_on_ray(job: Job, missing: list[Part], done: Done) -> None:
     with contextlib.closing(Cluster.connect(job.spec.address or OWN, shows_output=True)) as cluster:
         ray = cluster.ray
         share = share_of(job.executor)
-        _check_room(ray, job.executor, share)
+        if not job.spec.wait_for_resources:
+            _check_room(ray, job.executor, share)
         parts = {part.number: part for part in missing}
         for row in _rows(ray, job, list(parts), share):
             if row["error"]:
@@ -162,7 +163,7 @@ def share_of(executor: ExecutorSpec) -> Share:
 
 
 def _check_room(ray: Any, executor: ExecutorSpec, share: Share) -> None:
-    """Refuse what the cluster could never start; Ray would wait for it to grow.
+    """Refuse what the cluster as it is could never start; Ray would wait for it to grow.
 
     Raises:
         DeviceNotFound: It has fewer GPUs.
@@ -176,5 +177,6 @@ def _check_room(ray: Any, executor: ExecutorSpec, share: Share) -> None:
         if wanted > has.get(name, 0):
             raise kind(
                 f"replicas: {executor.replicas} of them take {wanted:g} {name}s, and the Ray cluster has"
-                f" {has.get(name, 0):g} on {len(ray.nodes())} node(s)"
+                f" {has.get(name, 0):g} on {len(ray.nodes())} node(s). If it is to grow: wait_for_resources=True"
+                " (--wait-for-resources)"
             )

@@ -27,7 +27,8 @@ from dure.spec import ExecutorSpec
 @click.option("--parameters", callback=json_object, help="A JSON object for the method; types are kept.")
 @click.option("--no-text", is_flag=True, help="No column of a Parquet file is the text.")
 @click.option("--progress/--no-progress", default=True, help="Show progress.  [default: show it]")
-@spec_options(MapSpec, skip=("parameters", "show_progress"))
+@click.option("--wait-for-resources", is_flag=True, help="Wait for a Ray cluster that grows, or lets go of others.")
+@spec_options(MapSpec, skip=("parameters", "show_progress", "wait_for_resources"))
 @spec_options(ExecutorSpec, skip=("uses", "needs", "group"))
 def map(source: Path, target: Path, **settings: Any) -> None:  # noqa: A001 - the command's name
     """Ask an Executor about every row of SOURCE, and write what it answers into the folder TARGET.
@@ -39,6 +40,7 @@ def map(source: Path, target: Path, **settings: Any) -> None:  # noqa: A001 - th
 
     sys.path.append(os.getcwd())  # dotted names may name modules of this folder
     words = {**given(MapSpec, settings), **given(ExecutorSpec, settings), "parameters": settings["parameters"]}
+    words["wait_for_resources"] = settings["wait_for_resources"]
     if settings["no_text"]:
         if "text" in words:
             raise click.UsageError("Give either --text or --no-text.")

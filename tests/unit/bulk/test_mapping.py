@@ -22,6 +22,7 @@ def mapped(tmp_path: Path, **words: Any) -> Any:
         ({"on": "encode"}, "on: 'encode' is no endpoint"),
         ({"backend": "rey"}, "Did you mean 'ray'?"),
         ({"address": "h:1"}, "address: 'h:1' means a Ray cluster"),
+        ({"wait_for_resources": True}, "wait_for_resources: True means a Ray cluster"),
         ({"part_row": 5}, "Did you mean 'part_rows'?"),
         ({"part_rows": 0}, "part_rows"),
         ({"needs": ["a"]}, "map.needs"),
