@@ -157,7 +157,7 @@ def wait_for_step(queue: JobQueue, job_id: str, step: int) -> None:
 
 
 @pytest.mark.usefixtures("slow")
-def test_a_killed_server_is_replaced_by_the_next(tmp_path: Path) -> None:
+def test_a_killed_server_is_replaced_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker outlives its server and is watched by the next; then worker and server die together."""
     store = ModelStore(tmp_path / "models")
     recipe = replace(RECIPE, epochs=30)
@@ -181,6 +181,7 @@ def test_a_killed_server_is_replaced_by_the_next(tmp_path: Path) -> None:
         starts = [event for event in idle.queue.events(job.id) if event.note.startswith("runs on")]
         resumed = [event for event in idle.queue.events(job.id) if event.note.startswith("goes on from step")]
         assert (len(starts), len(resumed)) == (2, 1)
+    monkeypatch.delenv("TINY_STEP_S")
     with Trainings(home=tmp_path, workshop=tiny_workshop(tmp_path)) as trainings:
         unbroken = trainings.submit("unbroken", recipe, examples())
         *_, whole = trainings.watch(unbroken.id)
