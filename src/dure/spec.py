@@ -18,7 +18,7 @@ from dure.errors import SpecError
 T = TypeVar("T", bound=Struct)
 
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
-
+MAX_REQUEST_BYTES = 2**31 - 2**24  # gRPC counts to 2**31, and a message holds more than the documents
 PROTOCOLS = ("grpc", "http", "websocket")
 """By which a Flow can be called from outside."""
 BACKENDS = ("local", "ray")  # where the workers of a Flow can run
@@ -199,7 +199,7 @@ class GatewaySpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     public_address: Annotated[
         str | None, Meta(description="address to print as the public one; dure never looks it up")
     ] = None
-    max_request_bytes: Annotated[int, Meta(gt=0, description="largest request accepted")] = 64 * 2**20
+    max_request_bytes: Annotated[int, Meta(gt=0, le=MAX_REQUEST_BYTES, description="largest request")] = 64 * 2**20
     max_queued_bytes: Annotated[
         int, Meta(gt=0, description="bytes one client may have waiting before the gateway stops reading from it")
     ] = 64 * 2**20

@@ -27,6 +27,7 @@ from dure.spec import BatchSpec, ClientSpec, ExecutorSpec, FlowSpec, GatewaySpec
         (ExecutorSpec, {"uses": "x", "env": {"A": 1}}, r"^here\.env\[\.\.\.\]: Expected `str`"),
         (ExecutorSpec, {"name": "x"}, r"^here: .*missing required field `uses`"),
         (GatewaySpec, {"port": 70000}, r"^here\.port: Expected `int` <= 65535\. Given was 70000"),
+        (GatewaySpec, {"max_request_bytes": 2**31}, r"^here\.max_request_bytes: Expected `int` <= 2130706432"),
         (GatewaySpec, {"port": "http"}, r"^here\.port: "),
         (ClientSpec, {"request_size": 0}, r"^here\.request_size: "),
         (FlowSpec, {"name": 3}, r"^here\.name: "),

@@ -22,12 +22,11 @@ from dure.flow.graph import order
 from dure.flow.plan import bytes_of
 from dure.flow.remote import SCHEME, check_remote, is_remote
 from dure.flow.yaml_io import flow_of
-from dure.spec import GATEWAY, ExecutorSpec, FlowSpec, GatewaySpec, is_loopback, suggest
+from dure.spec import GATEWAY, MAX_REQUEST_BYTES, ExecutorSpec, FlowSpec, GatewaySpec, is_loopback, suggest
 
 _LABEL = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 _MAX_LABEL = 52  # 63, less what Kubernetes puts after the name of a Deployment
 _BUNDLE = "config.yml"
-_LARGEST_MESSAGE = 2**31 - 2**24  # gRPC counts to 2**31, and a message has more than the documents
 _LOOK_UP_S = 30.0  # gRPC looks a name up again when it connects again: so replicas are found that came later
 
 
@@ -137,9 +136,9 @@ def _own_flow(spec: ExecutorSpec, *, is_watched: bool) -> FlowSpec:
         host="0.0.0.0",
         port=[PORT, PORT],
         insecure=True,
-        max_request_bytes=_LARGEST_MESSAGE,  # the gateway has let in what comes
-        max_queued_bytes=_LARGEST_MESSAGE,
-        max_queued=_LARGEST_MESSAGE,
+        max_request_bytes=MAX_REQUEST_BYTES,  # the gateway has let in what comes
+        max_queued_bytes=MAX_REQUEST_BYTES,
+        max_queued=MAX_REQUEST_BYTES,
         max_connection_age_s=_LOOK_UP_S,
         metrics_port=METRICS_PORT if is_watched else None,
     )
