@@ -5,6 +5,7 @@ The autoscaler is real; its provider of machines is the one that Ray has for tes
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -71,10 +72,12 @@ def settings_for(address: str) -> dict[str, Any]:
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
-    found = f"{HEAD}:{21000 + os.getpid() % 10000}"
+    with socket.create_server((HEAD, 0)) as free:  # the autoscaler is told the address before there is a cluster
+        port = free.getsockname()[1]
+    found = f"{HEAD}:{port}"
     file = tmp_path / "cluster.json"
     file.write_text(json.dumps(settings_for(found)), encoding="utf-8")
-    told = {"autoscaling-config": file, "node-ip-address": HEAD, "port": found.partition(":")[2], "num-cpus": 1}
+    told = {"autoscaling-config": file, "node-ip-address": HEAD, "port": port, "num-cpus": 1}
     told |= {"object-store-memory": STORE_BYTES, "include-dashboard": "false"}
     ray_command = str(Path(sys.executable).with_name("ray"))
     process = subprocess.Popen(
