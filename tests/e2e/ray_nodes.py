@@ -50,9 +50,9 @@ class Nodes:
 
 
 @contextlib.contextmanager
-def nodes() -> Iterator[Nodes]:
-    """Start the cluster; end it with whatever is left of it."""
-    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONUNBUFFERED": "1"}
+def nodes(**variables: str) -> Iterator[Nodes]:
+    """Start the cluster, with more environment variables; end it with whatever is left of it."""
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONUNBUFFERED": "1", **variables}
     with subprocess.Popen(
         [sys.executable, "-m", "tests.e2e.ray_nodes"],
         stdin=subprocess.PIPE,

@@ -85,6 +85,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         env={
             **os.environ,
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "disabled",  # else a token that Ray has left on this machine turns it on
             "RAY_FAKE_CLUSTER": "1",
             "AUTOSCALER_UPDATE_INTERVAL_S": "1",
         },

@@ -1,5 +1,6 @@
 """What is refused of a Flow on a Ray cluster, and how it is told: no cluster, no room, code or versions that differ."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from dure import Flow
 from dure.backends import ray_actor
 from dure.errors import SpecError, StartFailed
-from tests.e2e.ray_nodes import THIRD, Nodes
+from tests.e2e.ray_nodes import THIRD, Nodes, nodes
 from tests.e2e.ray_worker import over_ray, started_cluster, worker  # noqa: F401
 
 pytest.importorskip("ray", reason="no Ray cluster was tested: Ray is missing (dure[ray])")
@@ -99,3 +100,29 @@ def test_another_ray_on_the_cluster(cluster: Nodes) -> None:
     )
     assert "runs other versions than this process (Ray 1.0.0, Python " in done.stderr
     assert "StartFailed" in done.stderr
+
+
+def test_a_cluster_that_wants_a_token() -> None:
+    program = (
+        "import sys\n"
+        "from dure import Flow\n"
+        "with Flow().add(uses='dure.Executor').start('ray', address=sys.argv[1]) as flow:\n"
+        "    print('begun', len(flow.pids()))\n"
+    )
+    right = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "many-hands-one-job-many-hands-one-job"}
+    plain = {name: value for name, value in os.environ.items() if name not in right}
+    with nodes(**right) as guarded:
+        for variables, told in (
+            ({}, "wants a token: set RAY_AUTH_MODE=token, and have the cluster's own in ~/.ray/auth_token or"),
+            (right, "begun 2"),
+        ):
+            done = subprocess.run(
+                [sys.executable, "-c", program, guarded.address],
+                env={**plain, **variables},
+                capture_output=True,
+                text=True,
+                timeout=90,
+                check=False,
+            )
+            assert told in done.stdout + done.stderr
+            assert (done.returncode == 0) == (told == "begun 2")

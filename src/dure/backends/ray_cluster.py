@@ -29,6 +29,7 @@ _OWN_STORE_BYTES = 2**27
 _OWN_ADDRESS = "127.0.0.2"  # Ray takes 127.0.0.1 for the address of this machine's network, and listens there
 _ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 _CLIENT_PING = "/ray.rpc.RayletDriver/ClusterInfo"
+_AUTH = "RAY_AUTH_MODE"  # which Ray reads once in a process, so that nobody else can say it later
 
 
 class Node(Struct, frozen=True, kw_only=True):
@@ -186,6 +187,11 @@ def _probe(address: str) -> None:
     code, details = _ask(target, _CLIENT_PING if address.startswith(_CLIENT) else _ALIVE)
     if code is grpc.StatusCode.UNIMPLEMENTED:
         raise StartFailed(f"what answers at {address} is not Ray; `ray status` on a node tells the cluster's address")
+    if code is grpc.StatusCode.UNAUTHENTICATED and os.environ.get(_AUTH) is None:
+        raise StartFailed(
+            f"the Ray cluster at {address} wants a token: set {_AUTH}=token, and have the cluster's own in"
+            " ~/.ray/auth_token or RAY_AUTH_TOKEN"
+        )
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         raise StartFailed(
             f"no Ray cluster answers at {address}: {details}. Is it started (ray start --head --port={port}), and can"
