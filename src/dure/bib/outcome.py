@@ -17,7 +17,7 @@ HISTORY = "history.json"
 
 
 def publish(
-    store: ModelStore, name: str, trained: Trained, parts: tuple[Examples, Examples], digest: str, **about: str
+    store: ModelStore, name: str, trained: Trained, parts: tuple[Examples, Examples], digest: str, **about: Any
 ) -> Version:
     """Publish a trained model.
 

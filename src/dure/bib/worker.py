@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from dure.bib import data_set
-from dure.bib.job import Event, Job, State
+from dure.bib.job import Job, State
 from dure.bib.outcome import publish
 from dure.bib.queue import JobQueue
+from dure.bib.reporter import Reporter
 from dure.dataset.split import split
 from dure.device.loss import device_loss
 from dure.errors import Cancelled, DureError
 from dure.learning.kinds import learner_for
-from dure.learning.progress import Progress
 from dure.learning.recipe import Recipe
 from dure.learning.training import MakeLearner, train
 from dure.store.publication import DISK_FULL
@@ -32,45 +32,7 @@ if TYPE_CHECKING:
     from dure.dataset.example import LabelledText
 
 _NICENESS = 10
-_TOLD_EVERY_S = 0.2
 _ASKED_EVERY_S = 0.1
-
-
-class Reporter:
-    """Tells of a training, as often as people can read; losses between are averaged."""
-
-    def __init__(self, queue: JobQueue, job_id: str) -> None:
-        self._queue = queue
-        self._job_id = job_id
-        self._losses: list[float] = []
-        self._told_at = 0.0
-        self._note = ""
-        self._resumed = False
-
-    def __call__(self, progress: Progress) -> None:
-        """Take note of a step, and tell of it if it is time."""
-        self._losses.append(progress.loss)
-        now = time.monotonic()
-        note = progress.note if progress.note != self._note else ""
-        if progress.resumed_from and not self._resumed:
-            note = f"goes on from step {progress.resumed_from}{'; ' if note else ''}{note}"
-        due = now - self._told_at >= _TOLD_EVERY_S or progress.step == progress.num_steps
-        if not due and progress.score is None and not note:
-            return
-        self._queue.tell(
-            Event(
-                job_id=self._job_id,
-                step=progress.step,
-                num_steps=progress.num_steps,
-                share=progress.share,
-                epoch=progress.epoch,
-                loss=sum(self._losses) / len(self._losses),
-                score=progress.score,
-                elapsed_time_s=progress.elapsed_time_s,
-                note=note,
-            )
-        )
-        self._told_at, self._note, self._losses, self._resumed = now, progress.note, [], True
 
 
 class Ending:
@@ -141,7 +103,7 @@ def _train(queue: JobQueue, store: ModelStore, job: Job, ending: Ending, make_le
     parts: Any = split(cast("list[LabelledText]", examples), recipe.train_rate, recipe.seed)
     checkpoints = folder / "checkpoints"
     checkpoints.mkdir(exist_ok=True)
-    report = Reporter(queue, job.id)
+    report = Reporter(queue.tell, job.id)
     trained = train(recipe, parts, checkpoints=checkpoints, report=report, stop=ending, make_learner=make_learner)
 
     return publish(store, job.model_name, trained, parts, job.digest, job=job.id)

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import click
 
 from dure.cli.bar import bar
+from dure.cli.crew import crew_of, crew_options, train_in_crew
 from dure.cli.dataset import DATA_FILE, data_options, read
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 _RECIPE = (
     *("epochs", "train_rate", "seed", "device", "encoder", "batch_size", "accumulate", "learning_rate"),
-    *("patience", "refit", "class_weights", "precision"),
+    *("patience", "refit", "class_weights", "precision", "shares"),
 )
 
 
@@ -56,6 +57,7 @@ _RECIPE = (
 )
 @click.option("--result", type=click.Path(dir_okay=False, path_type=Path), help="Write steps with elapsed_time here.")
 @click.option("--progress/--no-progress", default=None, help="Show progress.  [default: on a terminal]")
+@crew_options
 @data_options
 def train(task: str, data: Path, model_name: str, **settings: Any) -> None:
     """Train a model that classifies texts (tc) or finds named entities (ner) on the rows of DATA.
@@ -75,8 +77,10 @@ def train(task: str, data: Path, model_name: str, **settings: Any) -> None:
     checked_name(model_name)
     if settings["validation"] and settings["refit"] is None:  # whoever has such a file may well test on it, too
         settings["refit"] = False
+    order = crew_of(settings)
     recipe = Recipe(task=cast("Any", task), **{name: settings[name] for name in _RECIPE})
-    require_device(parse_context(recipe.device))
+    if order is None or order.backend == "local":
+        require_device(parse_context(recipe.device))
     dataset = read(data, recipe.task, settings)
     check_trainable(dataset.examples)
     parts: tuple[Examples, Examples]
@@ -91,7 +95,9 @@ def train(task: str, data: Path, model_name: str, **settings: Any) -> None:
     click.echo(report(parts[0], parts[1], dataset.problems).text())
     with _result(settings["result"]) as file, bar(f"Training {model_name}", shown=settings["progress"]) as advance:
         course = Course(file, advance)
-        if settings["validation"]:
+        if order is not None:
+            version = train_in_crew(model_name, recipe, (dataset, parts), order, course.tell)
+        elif settings["validation"]:
             version = _train_here(model_name, recipe, (dataset, parts), course)
         else:
             version = _train_as_job(model_name, recipe, dataset, course)

@@ -7,6 +7,7 @@ import torch
 from dure.dataset.example import LabelledText
 from dure.errors import ValidationError
 from dure.learning.calibration import fit_temperature
+from dure.learning.crew import ALONE, Crew
 from dure.learning.encoder import Encoder
 from dure.learning.encoder_classifier import ClassifierNetwork, EncoderClassifier
 from dure.learning.fine_tuning import FineTuning, hash_of
@@ -20,13 +21,16 @@ class EncoderClassifierLearner(FineTuning):
         recipe: How; its `encoder` is what is fine-tuned.
         train: What is learnt from.
         validation: What validates.
+        crew: With whom.
 
     Raises:
         ValidationError: One class only, or none.
         ModelNotFound: The encoder is not on this machine.
     """
 
-    def __init__(self, recipe: Recipe, train: Sequence[LabelledText], validation: Sequence[LabelledText]) -> None:
+    def __init__(
+        self, recipe: Recipe, train: Sequence[LabelledText], validation: Sequence[LabelledText], crew: Crew = ALONE
+    ) -> None:
         self.labels = tuple(sorted({example.label for example in train}))
         if len(self.labels) < 2:
             raise ValidationError(f"a classifier tells classes apart: {len(self.labels)} in the {len(train)} texts")
@@ -39,7 +43,7 @@ class EncoderClassifierLearner(FineTuning):
         with torch.random.fork_rng([]):
             torch.manual_seed(hash_of(recipe.seed, 0))  # the new layer
             network = ClassifierNetwork(self._encoder.network, self._encoder.hidden_size, len(self.labels))
-        super().__init__(recipe, network, [len(ids) for ids in self._tokens])
+        super().__init__(recipe, network, [len(ids) for ids in self._tokens], crew)
         counts = torch.bincount(self._gold, minlength=len(self.labels)).float()
         weights = len(train) / (len(self.labels) * counts) if recipe.class_weights == "balanced" else None
         self._criterion = torch.nn.CrossEntropyLoss(weights).to(self.device)
@@ -64,8 +68,8 @@ class EncoderClassifierLearner(FineTuning):
         return self._model(**(calibration or self.calibrate()))
 
     def _judged(self) -> tuple[torch.Tensor, torch.Tensor]:
-        logits = self._model(1.0).logits([example.text for example in self._validation])
-        return logits, torch.tensor([self.labels.index(example.label) for example in self._validation])
+        logits = self.in_shares([example.text for example in self._validation], self._model(1.0).logits)
+        return torch.cat(logits), torch.tensor([self.labels.index(example.label) for example in self._validation])
 
     def _model(self, temperature: float) -> EncoderClassifier:
         assert isinstance(self.network, ClassifierNetwork)

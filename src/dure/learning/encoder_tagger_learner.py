@@ -1,12 +1,14 @@
 """The fine-tuning of an encoder to a tagger."""
 
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from dure.dataset.example import TaggedText
 from dure.errors import ValidationError
+from dure.learning.crew import ALONE, Crew
 from dure.learning.encoder import Encoder
 from dure.learning.encoder_tagger import EncoderTagger, EncoderTaggerNetwork, pieces_of, tags_of
 from dure.learning.fine_tuning import FineTuning, hash_of
@@ -21,13 +23,16 @@ class EncoderTaggerLearner(FineTuning):
         recipe: How; its `encoder` is what is fine-tuned.
         train: What is learnt from.
         validation: What validates.
+        crew: With whom.
 
     Raises:
         ValidationError: There are no entities.
         ModelNotFound: The encoder is not on this machine.
     """
 
-    def __init__(self, recipe: Recipe, train: Sequence[TaggedText], validation: Sequence[TaggedText]) -> None:
+    def __init__(
+        self, recipe: Recipe, train: Sequence[TaggedText], validation: Sequence[TaggedText], crew: Crew = ALONE
+    ) -> None:
         self.labels = tuple(sorted({span.type for example in train for span in example.entities}))
         if not self.labels:
             raise ValidationError(f"a tagger learns from entities: there are none in the {len(train)} texts")
@@ -42,7 +47,7 @@ class EncoderTaggerLearner(FineTuning):
         with torch.random.fork_rng([]):
             torch.manual_seed(hash_of(recipe.seed, 0))  # the new layer
             network = EncoderTaggerNetwork(self._encoder.network, self._encoder.hidden_size, len(self.labels))
-        super().__init__(recipe, network, [len(window.ids) for window in self._windows])
+        super().__init__(recipe, network, [len(window.ids) for window in self._windows], crew)
 
     def loss(self, rows: Sequence[int]) -> torch.Tensor:
         """Return the mean over the rows of the negative log-likelihood of a word piece's tag."""
@@ -56,8 +61,8 @@ class EncoderTaggerLearner(FineTuning):
 
     def validate(self) -> float:
         """Return the strict micro F1 of entities on the validation part."""
-        found = self.finish().predict([example.text for example in self._validation])
-        return entity_scores([example.entities for example in self._validation], found).entity_f1
+        found = self.in_shares([example.text for example in self._validation], self.finish().predict)
+        return entity_scores([example.entities for example in self._validation], [*chain(*found)]).entity_f1
 
     def calibrate(self) -> dict[str, float]:
         """Return no settings: there are none."""

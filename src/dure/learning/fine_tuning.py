@@ -5,18 +5,24 @@ Knows rows by number and their lengths; what the loss of rows is, and how good t
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from dure.device.context import parse_context
 from dure.device.library import torch_device
+from dure.errors import DeviceOutOfMemory
 from dure.learning.checkpoint import below
+from dure.learning.crew import ALONE, Crew, shares_of
+from dure.learning.gradients import Told, pack, unpack
 from dure.learning.recipe import Recipe
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _EPOCHS = 3
 _BATCH_SIZE = 32
@@ -36,10 +42,12 @@ class FineTuning(ABC):
         recipe: How.
         network: What is trained; parameters of `head` learn faster.
         lengths: Tokens of every row that is learnt from.
+        crew: With whom.
     """
 
-    def __init__(self, recipe: Recipe, network: torch.nn.Module, lengths: Sequence[int]) -> None:
+    def __init__(self, recipe: Recipe, network: torch.nn.Module, lengths: Sequence[int], crew: Crew = ALONE) -> None:
         self.recipe = recipe
+        self._crew = crew
         self.device = torch.device(torch_device(parse_context(recipe.device)))
         self.network = network.to(self.device)
         self.batch_size = recipe.batch_size or _BATCH_SIZE
@@ -60,16 +68,11 @@ class FineTuning(ABC):
         epoch, place = divmod(number, self.steps_per_epoch)
         accumulate = self.recipe.accumulate
         batches = self._batches(epoch)[place * accumulate : (place + 1) * accumulate]
-        num_rows = sum(map(len, batches))
-        total = 0.0
         self.network.train()
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(hash_of(self.recipe.seed, number))  # dropout
-            for rows in batches:
-                with self._autocast():
-                    loss = self.loss(rows) * (len(rows) / num_rows)
-                self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-                total += float(loss.detach())
+        if self.recipe.shares == 1:
+            total = self._learn(batches, sum(map(len, batches)), hash_of(self.recipe.seed, number))
+        else:
+            total = self._learn_shares(batches, number)
         self._scaler.unscale_(self._optimiser)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         share = number / self.num_steps
@@ -78,6 +81,49 @@ class FineTuning(ABC):
         self._scaler.step(self._optimiser)
         self._scaler.update()
         self._optimiser.zero_grad()
+        return total
+
+    def in_shares(self, items: Sequence[T], answer: Callable[[Sequence[T]], R]) -> list[R]:
+        """Return answers about items, one for each share of them that is not empty; a crew divides them."""
+        shares = self.recipe.shares
+        parts = [items[_run(len(items), share, shares)] for share in self._mine()]
+        return self._crew.gathered([answer(part) for part in parts if part])
+
+    def _mine(self) -> range:
+        return shares_of(self._crew.rank, self._crew.size, self.recipe.shares)
+
+    def _learn_shares(self, batches: Sequence[Sequence[int]], number: int) -> float:
+        """Have the gradients of all shares of a step added up, in the order of the shares."""
+        parameters = list(self.network.parameters())
+        num_rows = sum(map(len, batches))
+
+        def vectors() -> Iterator[torch.Tensor]:
+            for share in self._mine():
+                told = Told(0.0, fits=True)
+                rows = [part for batch in batches if (part := batch[share :: self.recipe.shares])]
+                try:
+                    told = Told(self._learn(rows, num_rows, hash_of(self.recipe.seed, number, share)), fits=True)
+                except torch.OutOfMemoryError:  # all have to know before anybody tries a smaller batch
+                    self._optimiser.zero_grad()
+                    told = Told(0.0, fits=False)
+                yield pack(parameters, told)
+
+        loss, fits = unpack(parameters, self._crew.summed(vectors()))
+        if not fits:
+            self._optimiser.zero_grad()
+            raise DeviceOutOfMemory(f"a batch of {self.batch_size} in {self.recipe.shares} shares")
+        return loss
+
+    def _learn(self, batches: Sequence[Sequence[int]], num_rows: int, seed: int) -> float:
+        """Add the gradients of batches up, each counting by its part of `num_rows`; return their loss."""
+        total = 0.0
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(seed)  # dropout
+            for rows in batches:
+                with self._autocast():
+                    loss = self.loss(rows) * (len(rows) / num_rows)
+                self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                total += float(loss.detach())
         return total
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -124,9 +170,13 @@ class FineTuning(ABC):
         return [batches[at] for at in chance.permutation(len(batches))]
 
 
-def hash_of(seed: int, number: int) -> int:
-    """Return a seed for one step: another for every seed and step."""
-    return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
+def hash_of(*numbers: int) -> int:
+    """Return a seed for one step, or a share of it: another for every seed, step and share."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def _run(count: int, share: int, shares: int) -> slice:
+    return slice(count * share // shares, count * (share + 1) // shares)
 
 
 def _groups(network: torch.nn.Module, rate: float) -> list[dict[str, Any]]:

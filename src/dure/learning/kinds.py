@@ -8,6 +8,7 @@ from dure.dataset.example import LabelledText, TaggedText
 from dure.deps import require
 from dure.device.context import Context
 from dure.errors import ModelError
+from dure.learning.crew import ALONE, Crew
 from dure.learning.learner import Learner
 from dure.learning.model import MODEL_FILE, Model
 from dure.learning.model_file import read_model
@@ -16,8 +17,8 @@ from dure.learning.recipe import Recipe
 Examples = Sequence[LabelledText] | Sequence[TaggedText]
 
 
-def learner_for(recipe: Recipe, train: Examples, validation: Examples) -> Learner:
-    """Return a learner that has learnt nothing yet.
+def learner_for(recipe: Recipe, train: Examples, validation: Examples, crew: Crew = ALONE) -> Learner:
+    """Return a learner that has learnt nothing yet. Only encoders are trained by a crew of several.
 
     Raises:
         ValidationError: The data cannot be learnt from; says why.
@@ -31,7 +32,7 @@ def learner_for(recipe: Recipe, train: Examples, validation: Examples) -> Learne
         if recipe.encoder is not None:
             from dure.learning.encoder_classifier_learner import EncoderClassifierLearner
 
-            return EncoderClassifierLearner(recipe, *texts)
+            return EncoderClassifierLearner(recipe, *texts, crew)
         from dure.learning.classifier_learner import ClassifierLearner
 
         return ClassifierLearner(recipe, *texts)
@@ -39,7 +40,7 @@ def learner_for(recipe: Recipe, train: Examples, validation: Examples) -> Learne
     if recipe.encoder is not None:
         from dure.learning.encoder_tagger_learner import EncoderTaggerLearner
 
-        return EncoderTaggerLearner(recipe, *tagged)
+        return EncoderTaggerLearner(recipe, *tagged, crew)
     from dure.learning.tagger_learner import TaggerLearner
 
     return TaggerLearner(recipe, *tagged)

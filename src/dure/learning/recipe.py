@@ -38,6 +38,8 @@ class Recipe:
             not seen that part. It takes as long again. None: where a classifier is trained from nothing.
         class_weights: `balanced`: rare classes count as much as common ones.
         precision: Of the arithmetic in matrix products on a GPU, for encoders; weights and sums stay float32.
+        shares: Into how many parts the rows of each step are divided, for encoders. Their gradients are added up in the
+            order of the parts, so that any number of workers up to this one comes to the same model.
 
     Raises:
         ValidationError: A value makes no sense; says which and why.
@@ -57,12 +59,13 @@ class Recipe:
     refit: bool | None = None
     class_weights: ClassWeights = "none"
     precision: Precision = "float32"
+    shares: int = 1
 
     def __post_init__(self) -> None:
         for name, allowed in (("task", Task), ("class_weights", ClassWeights), ("precision", Precision)):
             _check_choice(name, getattr(self, name), get_args(allowed))
-        for name in ("epochs", "batch_size", "accumulate", "patience"):
-            _check_count(name, getattr(self, name), required=name == "accumulate")
+        for name in ("epochs", "batch_size", "accumulate", "patience", "shares"):
+            _check_count(name, getattr(self, name), required=name in ("accumulate", "shares"))
         if self.refit is not None and not isinstance(self.refit, bool):
             raise ValidationError(f"refit={self.refit!r} is neither true nor false")
         if not _is_whole(self.seed) or not 0 <= self.seed < 2**31:
@@ -78,10 +81,11 @@ class Recipe:
         parse_context(self.device)
         if self.task == "ner" and self.class_weights != "none":
             raise ValidationError(f"class_weights={self.class_weights!r} is for classes: a tagger has none")
-        if self.encoder is None and self.precision != "float32":
-            raise ValidationError(
-                f"precision={self.precision!r} is for encoders: a model trained from nothing is small"
-            )
+        for name in ("precision", "shares") if self.encoder is None else ():
+            if getattr(self, name) != getattr(Recipe, name):
+                raise ValidationError(
+                    f"{name}={getattr(self, name)!r} is for encoders: a model trained from nothing is small"
+                )
 
     @property
     def refits(self) -> bool:

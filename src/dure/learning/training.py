@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dure.errors import Cancelled, DeviceOutOfMemory, TrainingFailed
 from dure.learning.checkpoint import Checkpoint, below, load_checkpoint
+from dure.learning.crew import ALONE, Crew
 from dure.learning.evaluation import evaluate
 from dure.learning.kinds import Examples, learner_for
 from dure.learning.learner import Learner
@@ -106,19 +107,72 @@ def train(
         DeviceOutOfMemory: Not even one example fits.
         Cancelled: `stop` said so.
     """
-    kept = load_checkpoint(checkpoints / CHECKPOINT_FILE) if checkpoints is not None else None
+    path = checkpoints / CHECKPOINT_FILE if checkpoints is not None else None
+    return _trained(_Setting(make_learner, parts, path, ALONE), recipe, report, stop)
+
+
+def train_in_crew(
+    crew: Crew,
+    recipe: Recipe,
+    parts: tuple[Examples, Examples],
+    *,
+    checkpoints: Path,
+    report: Report = lambda progress: None,
+    stop: Stop = lambda: False,
+) -> Trained:
+    """Do this process's part of a training that a crew does together; see `train`.
+
+    Args:
+        crew: With whom. All read the checkpoint; the first one writes it.
+        recipe: How; only encoders are trained so.
+        parts: What is learnt from, and what validates: all of both, in every process.
+        checkpoints: A folder that all of the crew see.
+        report: Called after every step, by the first one.
+        stop: Asked before every step; all end where anybody's says so.
+
+    Raises:
+        TrainingFailed: The loss is no number any more, or the processes have read different checkpoints.
+        DureError: As `train`.
+    """
+
+    def make_learner(recipe: Recipe, train: Examples, validation: Examples) -> Learner:
+        return learner_for(recipe, train, validation, crew)
+
+    setting = _Setting(make_learner, parts, checkpoints / CHECKPOINT_FILE, crew)
+    told = report if crew.rank == 0 else lambda progress: None
+    return _trained(setting, recipe, told, lambda: crew.any(stop()))
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What stays the same when a training is begun again with smaller batches."""
+
+    make_learner: MakeLearner
+    parts: tuple[Examples, Examples]
+    path: Path | None
+    crew: Crew
+
+
+def _trained(setting: _Setting, recipe: Recipe, report: Report, stop: Stop) -> Trained:
+    kept = load_checkpoint(setting.path) if setting.path is not None else None
+    _check_same(setting.crew, kept)
     if kept is not None:  # what did not fit before does not fit now
-        recipe = Recipe.from_dict(kept.plain["recipe"])
+        recipe = replace(Recipe.from_dict(kept.plain["recipe"]), device=recipe.device)
     note = ""
     while True:
         try:
-            path = checkpoints / CHECKPOINT_FILE if checkpoints is not None else None
-            return _Training(make_learner, recipe, parts, path, note).run(report, stop, kept)
+            return _Training(setting, recipe, note).run(report, stop, kept)
         except _DoesNotFit as error:
             half = error.batch_size // 2
             recipe = replace(recipe, batch_size=half, accumulate=recipe.accumulate * 2)
             note = f"{error.batch_size} examples at once do not fit into the memory of {recipe.device}: now {half}"
             kept = None  # what was begun with another batch size cannot be gone on from
+
+
+def _check_same(crew: Crew, kept: Checkpoint | None) -> None:
+    read = crew.gathered([None if kept is None else kept.plain["course"]])
+    if any(course != read[0] for course in read):
+        raise TrainingFailed("the workers have read different checkpoints: they do not see the same folder")
 
 
 class _DoesNotFit(Exception):
@@ -132,13 +186,10 @@ class _Training:
 
     _learner: Learner
 
-    def __init__(
-        self, make_learner: MakeLearner, recipe: Recipe, parts: tuple[Examples, Examples], path: Path | None, note: str
-    ) -> None:
-        self._make_learner = make_learner
+    def __init__(self, setting: _Setting, recipe: Recipe, note: str) -> None:
+        self._setting = setting
+        self._parts = setting.parts
         self._recipe = recipe
-        self._parts = parts
-        self._path = path
         self._note = note
         self._course = _Course()
         self._kept: dict[str, torch.Tensor] = {}
@@ -172,14 +223,14 @@ class _Training:
         )
 
     def _judging(self) -> Learner:
-        return self._make_learner(self._recipe, *self._parts)
+        return self._setting.make_learner(self._recipe, *self._parts)
 
     def _refitting(self, verdict: "_Verdict") -> Learner:
         rows = [*self._parts[0], *self._parts[1]]
         told = f"validated; learns anew from all {len(rows):,} rows now"
         self._note = f"{self._note}; {told}" if self._note else told
         recipe = replace(self._recipe, epochs=verdict.epochs, patience=None)
-        return self._make_learner(recipe, cast("Examples", rows), self._parts[1])
+        return self._setting.make_learner(recipe, cast("Examples", rows), self._parts[1])
 
     def _fit(self, report: Report, stop: Stop) -> None:
         course, learner = self._course, self._learner
@@ -218,7 +269,7 @@ class _Training:
         try:
             loss = self._learner.step(number)
         except Exception as error:
-            if not _is_out_of_memory(error):
+            if not _is_out_of_memory(error, alone=self._setting.crew.size == 1):
                 raise
             if self._learner.batch_size < 2:
                 raise DeviceOutOfMemory(
@@ -284,12 +335,13 @@ class _Training:
             self._course.history.append(asdict(progress))
 
     def _save(self) -> None:
-        if self._path is None:
+        path = self._setting.path
+        if path is None or self._setting.crew.rank:
             return
         tensors = {f"state.{name}": tensor for name, tensor in self._learner.state().items()}
         tensors |= {f"kept.{name}": tensor for name, tensor in self._kept.items()}
         plain = {"recipe": self._recipe.as_dict(), "course": _plain(self._course)}
-        Checkpoint(tensors, plain).save(self._path)
+        Checkpoint(tensors, plain).save(path)
         self._saved_at = time.perf_counter()
 
     def _resume(self, kept: Checkpoint) -> None:
@@ -315,5 +367,6 @@ def _course_of(kept: Checkpoint | None) -> _Course:
     )
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, DeviceOutOfMemory) or type(error).__name__ == "OutOfMemoryError"
+def _is_out_of_memory(error: Exception, *, alone: bool) -> bool:
+    """Return whether a smaller batch may do; in a crew only what all of it know of is answered so."""
+    return isinstance(error, DeviceOutOfMemory) or (alone and type(error).__name__ == "OutOfMemoryError")
