@@ -81,7 +81,7 @@ class CrewTraining:
             if (error := folder.error()) is not None:
                 raise error
             if (trained := folder.trained()) is None:
-                raise TrainingFailed(f"the crew has lost a worker too often: {crew.last_words()}")
+                raise TrainingFailed(f"the crew could not go on: {crew.last_words()}")
         return trained
 
     def remove(self) -> None:

@@ -45,6 +45,8 @@ class LocalCrew:
         env = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_WAIT_POLICY": "passive", "TOKENIZERS_PARALLELISM": "false"}
         env |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), str(threads))
         env |= {VISIBLE_VARIABLE: visible, **({"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {})}
+        # Else workers that are begun again may read the addresses of those before them (pytorch/pytorch#135712).
+        env["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
         words = ["--standalone", "--nproc-per-node", order.workers, "--max-restarts", MAX_LOSSES]
         words += ["--monitor-interval", 0.2, "--redirects", 3, "--log-dir", self._logs]
         words += ["-m", "dure.bib.crew_member", folder.path, folder.leader]
@@ -70,12 +72,13 @@ class LocalCrew:
         """Return how the worker that was lost first ended, and what it wrote last."""
         found = _ROOT_CAUSE.search(self._own_log.read_text(encoding="utf-8", errors="replace"))
         if found is None:
-            return _tail(self._own_log)
+            return f"torchrun {_end_of(self._torchrun.wait())}. {_tail(self._own_log)}"
         rank, code = map(int, found.groups())
-        end = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
         logs = sorted(self._logs.glob(f"*/attempt_*/{rank}/stderr.log"), key=lambda path: path.stat().st_mtime)
         words = _tail(logs[-1]) if logs else ""
-        return f"worker {rank} {end}. " + (f"It had written last:\n{words}" if words else "It had written nothing.")
+        return f"worker {rank} {_end_of(code)}. " + (
+            f"It had written last:\n{words}" if words else "It had written nothing."
+        )
 
     def end(self) -> None:
         """Have torchrun end its processes, and itself."""
@@ -98,6 +101,10 @@ def _visible(device: str, workers: int) -> str:
         why = inventory().missing if not gpus else f"this machine has {len(gpus)}"
         raise DeviceNotFound(f"workers: {workers} of them need a GPU each; {why}")
     return ",".join(gpu.visible_as for gpu in gpus[:workers])
+
+
+def _end_of(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
 
 
 def _tail(path: Path) -> str:
