@@ -30,6 +30,7 @@ from dure.learning.training import Trained
 _TRAINING = "training.json"
 _PARTS = ("train.jsonl", "validation.jsonl")
 _PROGRESS = "progress.jsonl"
+_SIZE = "size.json"
 _STOP = "stop"
 _ERROR = "error.json"
 _LOCK = "lock"
@@ -90,7 +91,7 @@ class CrewFolder:
             lock.truncate(0)
             lock.write(self.leader.encode())
             lock.flush()
-            for name in (_PROGRESS, _STOP, _ERROR):
+            for name in (_PROGRESS, _SIZE, _STOP, _ERROR):
                 (self.path / name).unlink(missing_ok=True)
             for name, examples in zip(_PARTS, parts, strict=True):
                 (self.path / name).write_bytes(b"".join(row + b"\n" for row in data_set.encoded(examples)[0]))
@@ -178,15 +179,16 @@ class CrewFolder:
         return train, validation
 
     def form(self, size: int) -> None:
-        """Tell that a crew has come together; a second time, that a worker was lost before."""
-        path = self.path / _PROGRESS
-        before = path.exists()
+        """Tell that a crew has come together; a second time, that a worker was lost before, or there is more room."""
+        path = self.path / _SIZE
         note = f"a crew of {size} {'worker' if size == 1 else 'workers'}"
-        with path.open("ab") as file:
+        if path.exists():
+            why = "there is more room" if size > _read(path, int) else "a worker was lost"
+            note = f"{why}; {note} begins from the last checkpoint"
+        _write(path, size)
+        with (self.path / _PROGRESS).open("ab") as file:
             file.write(b"\n")  # who was killed may have written half a line
-        self.tell(
-            Event(job_id="", note=f"a worker was lost; {note} begins from the last checkpoint" if before else note)
-        )
+        self.tell(Event(job_id="", note=note))
 
     def tell(self, event: Event) -> None:
         """Tell how far it is."""

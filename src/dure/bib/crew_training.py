@@ -65,11 +65,16 @@ class CrewTraining:
             TrainingFailed: Workers were lost again and again; says what the last of them wrote.
             DureError: As `dure.learning.training.train`, or as the backend refuses to start.
         """
-        folder = CrewFolder(self.folder)
+        folder, is_new = CrewFolder(self.folder), not self.folder.exists()
         with folder.taken(self._task, self._parts):
             if (before := folder.trained()) is not None:  # who led then has died before it could be published
                 return before
-            crew = _starter(self._order)(folder, self._order, self._recipe, self._task.threads)
+            try:
+                crew = _starter(self._order)(folder, self._order, self._recipe, self._task.threads)
+            except BaseException:
+                if is_new:
+                    folder.remove()
+                raise
             try:
                 self._watch(crew, folder, tell)
             except BaseException:

@@ -111,7 +111,8 @@ def _fit(told: bytes) -> None:
     from dure.learning.process_group import SILENCE
 
     fit = msgspec.msgpack.decode(told, type=_Fit)
-    losses: Any = FailureConfig(max_failures=MAX_LOSSES, max_preemption_failures=MAX_LOSSES)
+    failures: Any = FailureConfig  # Ray's types are of an older one
+    losses = failures(max_failures=MAX_LOSSES, max_preemption_failures=MAX_LOSSES)
     run: Any = RunConfig
     scaling: Any = ScalingConfig
     TorchTrainer(

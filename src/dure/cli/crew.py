@@ -56,6 +56,22 @@ def crew_of(settings: dict[str, Any]) -> "CrewOrder | None":
     return None
 
 
+def check_place(order: "CrewOrder | None", recipe: "Recipe") -> None:
+    """Refuse a device that is not there, and a crew that makes no sense.
+
+    Raises:
+        DureError: See `dure.bib.crew_order.check_order` and `dure.device.probe.require_device`.
+    """
+    from dure.bib.crew_order import check_order
+    from dure.device.context import parse_context
+    from dure.device.probe import require_device
+
+    if order is not None:
+        check_order(order, recipe)
+    if order is None or order.backend == "local":
+        require_device(parse_context(recipe.device))
+
+
 def train_in_crew(
     name: str,
     recipe: "Recipe",

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import click
 
 from dure.cli.bar import bar
-from dure.cli.crew import crew_of, crew_options, train_in_crew
+from dure.cli.crew import check_place, crew_of, crew_options, train_in_crew
 from dure.cli.dataset import DATA_FILE, data_options, read
 
 if TYPE_CHECKING:
@@ -69,8 +69,6 @@ def train(task: str, data: Path, model_name: str, **settings: Any) -> None:
     from dure.dataset.report import report
     from dure.dataset.rows import check_trainable
     from dure.dataset.split import split
-    from dure.device.context import parse_context
-    from dure.device.probe import require_device
     from dure.learning.recipe import Recipe
     from dure.store.naming import checked_name
 
@@ -79,8 +77,7 @@ def train(task: str, data: Path, model_name: str, **settings: Any) -> None:
         settings["refit"] = False
     order = crew_of(settings)
     recipe = Recipe(task=cast("Any", task), **{name: settings[name] for name in _RECIPE})
-    if order is None or order.backend == "local":
-        require_device(parse_context(recipe.device))
+    check_place(order, recipe)
     dataset = read(data, recipe.task, settings)
     check_trainable(dataset.examples)
     parts: tuple[Examples, Examples]

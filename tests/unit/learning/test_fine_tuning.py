@@ -144,6 +144,45 @@ def test_accumulated_passes_are_one_large_batch(recipe: Recipe) -> None:
     torch.testing.assert_close(*losses, atol=1e-5, rtol=1e-4)
 
 
+def test_shares_are_one_large_batch(recipe: Recipe) -> None:
+    """Without dropout, what the shares of a batch add up to is its gradient; and what nobody uses stays as it is."""
+    learners: list[Any] = []
+    for shares in (1, 3):
+        learner: Any = learner_for(replace(recipe, shares=shares), *parts(recipe, 40))
+        for part in learner.network.modules():
+            if isinstance(part, torch.nn.Dropout):
+                part.p = 0.0
+        learner.before = {name: value.clone() for name, value in learner.network.state_dict().items()}
+        learner.told = learner.step(0)
+        learners.append(learner)
+    whole, shared = learners
+    assert whole.told == pytest.approx(shared.told, rel=1e-5)
+    for (name, one), other in zip(whole.weights().items(), shared.weights().values(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+        assert torch.equal(one, whole.before[name]) is torch.equal(other, shared.before[name]), name
+
+
+def test_a_share_that_does_not_fit_has_all_of_them_train_with_smaller_batches(recipe: Recipe) -> None:
+    def small(recipe: Recipe, *parts: Any) -> Any:
+        learner: Any = learner_for(recipe, *parts)
+        loss = learner.loss
+
+        def limited(rows: list[int]) -> torch.Tensor:
+            if len(rows) > 4:
+                raise torch.OutOfMemoryError("no room")
+            found: torch.Tensor = loss(rows)
+            return found
+
+        learner.loss = limited
+        return learner
+
+    told: list[Progress] = []
+    shared = replace(recipe, epochs=1, shares=3)
+    trained = train(shared, parts(recipe, 40), report=told.append, make_learner=small)
+    assert (trained.recipe.batch_size, trained.recipe.accumulate) == (8, 2)
+    assert "16 examples at once do not fit" in told[0].note
+
+
 def test_bfloat16(recipe: Recipe) -> None:
     trained = train(replace(recipe, epochs=2, precision="bfloat16"), parts(recipe, 80))
     assert 0 <= trained.score <= 1

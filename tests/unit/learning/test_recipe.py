@@ -32,6 +32,9 @@ def test_a_recipe_comes_back_from_its_values() -> None:
         ({"class_weights": "even"}, "class_weights='even' is none of none, balanced"),
         ({"task": "ner", "class_weights": "balanced"}, "is for classes: a tagger has none"),
         ({"precision": "float16"}, "precision='float16' is for encoders"),
+        ({"shares": 0, "encoder": "e"}, "shares=0 is not a whole number from 1"),
+        ({"shares": None, "encoder": "e"}, "shares=None is not a whole number from 1"),
+        ({"shares": 2}, "shares=2 is for encoders"),
         ({"epoch": 1}, "a recipe has no 'epoch'. Did you mean 'epochs'?"),
     ],
 )
