@@ -220,7 +220,7 @@ def test_a_node_that_is_lost_costs_nothing_but_time(start: Start, home: Path, cl
     assert nothing_left(cluster, 20)
 
 
-def test_ctrl_c_leaves_nothing_on_the_cluster(start: Start, home: Path, cluster: Nodes) -> None:
+def test_an_interrupt_leaves_nothing_on_the_cluster(start: Start, home: Path, cluster: Nodes) -> None:
     folder = home / "stopped"
     order = ("--backend", "ray", "--address", cluster.address, "--checkpoints", folder)
     training = start("tc", "stopped", "--workers", 2, *LONG, *order)

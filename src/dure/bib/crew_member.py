@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dure.bib.crew_folder import CrewFolder
+from dure.bib.crew_folder import CrewFolder, CrewTask
 from dure.bib.reporter import Reporter
 from dure.deps import require
 from dure.device.context import parse_context
@@ -52,12 +52,15 @@ def _begun(folder: CrewFolder, gpu: int) -> Recipe:
     torch = require("torch", "models")
     task = folder.task()
     torch.set_num_threads(task.threads)
-    recipe = Recipe.from_dict(task.recipe)
-    if parse_context(recipe.device).kind == "gpu":
-        recipe = replace(recipe, device=f"gpu({gpu})")
-        if torch_device(recipe.device) != "cpu":
-            torch.cuda.set_device(gpu)
+    recipe = replace(Recipe.from_dict(task.recipe), device=_device(task, gpu))
+    device = torch.device(torch_device(recipe.device))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     return recipe
+
+
+def _device(task: CrewTask, gpu: int) -> str:
+    return f"gpu({gpu})" if parse_context(task.recipe["device"]).kind == "gpu" else "cpu"
 
 
 @contextlib.contextmanager
@@ -107,10 +110,11 @@ def main() -> None:
 
     torch = require("torch", "models")
     with _told(folder):
-        device = torch.device(torch_device(parse_context(folder.task().recipe["device"])))
+        gpu = int(os.environ["LOCAL_RANK"])
+        device = torch.device(torch_device(_device(folder.task(), gpu)))
         dist.init_process_group(backend_for(device), timeout=SILENCE)
         try:
-            work(folder.path, int(os.environ["LOCAL_RANK"]))
+            work(folder.path, gpu)
         finally:
             dist.destroy_process_group()
 

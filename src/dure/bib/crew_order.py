@@ -44,7 +44,7 @@ class CrewAtWork(Protocol):
         ...
 
     def end(self) -> None:
-        """Leave nothing running. Idempotent."""
+        """Leave nothing running; asked once, at the end."""
         ...
 
 

@@ -99,7 +99,6 @@ class FineTuning(ABC):
 
         def vectors() -> Iterator[torch.Tensor]:
             for share in self._mine():
-                told = Told(0.0, fits=True)
                 rows = [part for batch in batches if (part := batch[share :: self.recipe.shares])]
                 try:
                     told = Told(self._learn(rows, num_rows, hash_of(self.recipe.seed, number, share)), fits=True)
