@@ -31,28 +31,41 @@ class ProcessGroup:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.sent_bytes = 0
         self._counts = [len(shares_of(rank, self.size, shares)) for rank in range(self.size)]
+        self._length = self._width = 0
+        self._whole: torch.Tensor | None = None
 
     def summed(self, vectors: Iterator[torch.Tensor]) -> torch.Tensor:
-        """Have each process add up one slice of the vectors of all shares, in their order; then put slices together."""
-        mine = torch.stack(list(vectors))  # (my shares, length)
-        count, length = mine.shape
-        width = -(-length // self.size)
-        mine = torch.nn.functional.pad(mine, (0, width * self.size - length))
-        sent = mine.view(count, self.size, width).transpose(0, 1).reshape(-1)  # slices for the first, the second, …
-        received = mine.new_empty(sum(self._counts), width)  # of every share my slice
+        """Have each process add up one slice of the vectors of all shares, in their order; then put slices together.
+
+        What is returned is written over by the next sum: fresh memory would cost as much as sending.
+        """
+        count = self._counts[self.rank]
+        for number, vector in enumerate(vectors):
+            if self._whole is None or self._length != len(vector):
+                self._make_room(vector)
+            for rank, part in enumerate(torch.split(vector, self._width)):
+                self._sent[rank, number, : len(part)] = part
+        assert self._whole is not None
         dist.all_to_all_single(
-            received.view(-1),
-            sent,
-            output_split_sizes=[width * count for count in self._counts],
-            input_split_sizes=[width * count] * self.size,
+            self._received.view(-1),
+            self._sent.view(-1),
+            output_split_sizes=[self._width * other for other in self._counts],
+            input_split_sizes=[self._width * count] * self.size,
         )
-        total = received[0].clone()
-        for row in received[1:]:
+        total = self._received[0]
+        for row in self._received[1:]:
             total += row
-        whole = mine.new_empty(width * self.size)
-        dist.all_gather_single(whole, total)
-        self.sent_bytes += (self.size - 1) * (count + 1) * width * mine.element_size()
-        return whole[:length]
+        dist.all_gather_single(self._whole, total)
+        self.sent_bytes += (self.size - 1) * (count + 1) * total.nbytes
+        return self._whole[: self._length]
+
+    def _make_room(self, like: torch.Tensor) -> None:
+        self._length, self._width = len(like), -(-len(like) // self.size)
+        self._sent = like.new_zeros(
+            self.size, self._counts[self.rank], self._width
+        )  # slices for the first, the second, …
+        self._received = like.new_empty(sum(self._counts), self._width)  # of every share my slice
+        self._whole = like.new_empty(self.size * self._width)
 
     def gathered(self, parts: list[Any]) -> list[Any]:
         """Gather them from all, pickled: processes of one training trust each other."""
