@@ -83,7 +83,8 @@ class RayCrew:
         try:
             self._ray.get(self._done, timeout=_ANSWERS_WITHIN_S)
         except self._ray.exceptions.RayError as error:
-            self._words = str(error).strip()[-_LAST_WORDS:]
+            said = str(getattr(error, "cause", None) or error).strip()  # without the lines of the task around it
+            self._words = said[:_LAST_WORDS]
         if not self._had_coordinator and (left := _coordinator(self._ray)) is not None:
             self._ray.kill(left)
         self._cluster.close()
