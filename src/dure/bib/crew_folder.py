@@ -35,6 +35,9 @@ _STOP = "stop"
 _ERROR = "error.json"
 _LOCK = "lock"
 _OUTCOME, _TRAINED = "outcome", "trained.json"
+_OURS = {"training", "train", "validation", "progress", "size", "stop", "error", "lock", "outcome"} | {
+    *("checkpoint", "logs", "ray")  # of the training loop, torchrun and Ray Train
+}
 
 
 class CrewTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +80,7 @@ class CrewFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if not (self.path / _TRAINING).exists() and any(self.path.iterdir()):
+            if not (self.path / _TRAINING).exists() and {path.name for path in self.path.iterdir()} - {_LOCK}:
                 raise ValidationError(f"checkpoints: {self.path} holds other files; name a folder that is empty or new")
             lock = (self.path / _LOCK).open("ab")
         except OSError as error:
@@ -88,6 +91,7 @@ class CrewFolder:
             except BlockingIOError:
                 raise ValidationError(f"checkpoints: {self.path} is in use by a training that runs") from None
             self._check_same(task)
+            _write(self.path / _TRAINING, task)
             lock.truncate(0)
             lock.write(self.leader.encode())
             lock.flush()
@@ -95,7 +99,6 @@ class CrewFolder:
                 (self.path / name).unlink(missing_ok=True)
             for name, examples in zip(_PARTS, parts, strict=True):
                 (self.path / name).write_bytes(b"".join(row + b"\n" for row in data_set.encoded(examples)[0]))
-            _write(self.path / _TRAINING, task)
             yield
 
     def _check_same(self, task: CrewTask) -> None:
@@ -147,8 +150,16 @@ class CrewFolder:
         return Trained(model=load_model(folder, cpu()), recipe=recipe, history=told, **values)
 
     def remove(self) -> None:
-        """Remove it, once the model is published."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove what is a crew's, once the model is published, and the folder if nothing else is in it."""
+        for path in list(self.path.iterdir()):
+            if path.name.partition(".")[0] not in _OURS:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     # -- for the workers
 

@@ -95,6 +95,27 @@ def test_what_is_told_comes_in_order_and_once(tmp_path: Path) -> None:
         ]
 
 
+def test_what_is_not_a_crews_stays(tmp_path: Path) -> None:
+    folder = CrewFolder(tmp_path / "crew")
+    with folder.taken(TASK, PARTS):
+        folder.form(2)
+        (folder.path / "logs").mkdir()
+        (folder.path / "thesis.txt").write_text("mine", encoding="utf-8")
+    folder.remove()
+    assert [path.name for path in folder.path.iterdir()] == ["thesis.txt"]
+    (folder.path / "thesis.txt").unlink()
+    with folder.taken(TASK, PARTS):
+        pass
+    folder.remove()
+    assert not folder.path.exists()
+
+
+def test_a_folder_whose_leader_died_at_once_can_be_had(tmp_path: Path) -> None:
+    (tmp_path / "lock").touch()
+    with CrewFolder(tmp_path).taken(TASK, PARTS):
+        pass
+
+
 def test_stop_and_errors(tmp_path: Path) -> None:
     leader = CrewFolder(tmp_path / "crew")
     with leader.taken(TASK, PARTS):
