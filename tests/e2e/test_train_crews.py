@@ -205,17 +205,19 @@ def test_on_ray_it_comes_to_the_same_bytes(start: Start, home: Path, by_one: byt
     assert nothing_left(cluster, 20)
 
 
+@pytest.mark.timeout(600)  # Ray takes its time to believe that a node is gone
 def test_a_node_that_is_lost_costs_nothing_but_time(start: Start, home: Path, cluster: Nodes) -> None:
     """Six workers on three nodes of two cores: four go on, with the shares of six."""
     folder = home / "node"
+    enough = ("--epochs", 60)  # six processes share what cores there are
     order = ("--backend", "ray", "--address", cluster.address, "--checkpoints", folder)
-    training = start("tc", "node", "--workers", 6, *LONG, *order)
+    training = start("tc", "node", "--workers", 6, *enough, *order)
     half_way(training, folder)
     cluster.kill(SECOND)
     told = ended(training)
     cluster.add(SECOND)
     assert "a worker was lost; a crew of 4 workers begins from the last checkpoint" in told
-    ended(start("tc", "six", "--workers", 1, "--shares", 6, *LONG))
+    ended(start("tc", "six", "--workers", 1, "--shares", 6, *enough))
     assert weights(home, "node") == weights(home, "six")
     assert nothing_left(cluster, 20)
 
