@@ -3,7 +3,7 @@
 #   podman.sh up FOLDER     0: it answers at FOLDER/podman.sock; 1: it cannot be had, and why is said
 #   podman.sh down FOLDER
 set -euo pipefail
-folder=$2
+folder=$(realpath "$2")
 pid_file=$folder/podman.pid
 socket=$folder/podman.sock
 
@@ -12,6 +12,7 @@ up() {
   [ "$(id -u)" = 0 ] || { echo "the service is started as root here"; exit 1; }
   # Limits below those of any machine: a container may not be given more than whoever starts it has.
   printf '[containers]\ndefault_ulimits = ["nofile=8192:8192", "nproc=8192:8192"]\n' >"$folder/containers.conf"
+  cd "$folder" # where conmon leaves a file "oom" when a container had too little memory
   CONTAINERS_CONF=$folder/containers.conf nohup podman system service --time=0 "unix://$socket" \
     >"$folder/podman.log" 2>&1 </dev/null &
   echo $! >"$pid_file"
