@@ -112,7 +112,7 @@ def main() -> None:
     with _told(folder):
         gpu = int(os.environ["LOCAL_RANK"])
         device = torch.device(torch_device(_device(folder.task(), gpu)))
-        dist.init_process_group(backend_for(device), timeout=SILENCE)
+        dist.init_process_group(backend_for(device.type == "cuda"), timeout=SILENCE)
         try:
             work(folder.path, gpu)
         finally:

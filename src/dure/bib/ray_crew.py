@@ -109,7 +109,7 @@ def _fit(told: bytes) -> None:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    from dure.learning.process_group import SILENCE
+    from dure.learning.process_group import SILENCE, backend_for
 
     fit = msgspec.msgpack.decode(told, type=_Fit)
     failures: Any = FailureConfig  # Ray's types are of an older one
@@ -119,9 +119,7 @@ def _fit(told: bytes) -> None:
     TorchTrainer(
         _work,
         train_loop_config={"path": fit.path},
-        torch_config=TorchConfig(
-            backend="cpu:gloo,cuda:nccl" if fit.on_gpu else "gloo", timeout_s=int(SILENCE.total_seconds())
-        ),
+        torch_config=TorchConfig(backend=backend_for(fit.on_gpu), timeout_s=int(SILENCE.total_seconds())),
         scaling_config=scaling(
             num_workers=(1, fit.workers) if fit.workers > 1 else 1,  # as many as the cluster still has room for
             use_gpu=fit.on_gpu,

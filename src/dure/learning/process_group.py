@@ -80,6 +80,6 @@ class ProcessGroup:
         return bool(said)
 
 
-def backend_for(device: torch.device) -> str:
+def backend_for(on_gpu: bool) -> str:
     """Return what torch.distributed is to use: NCCL for tensors on GPUs, gloo for all others."""
-    return "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    return "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
