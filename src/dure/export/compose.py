@@ -18,7 +18,6 @@ from dure.export.references import Reference
 from dure.export.stack import read_stack
 from dure.export.workload import COMMAND, FLOW_FILE, GRACE_S, HOME, SOURCE, USER, Engine, Entrance, Stack, Unit, Wishes
 from dure.flow.yaml_io import yaml_of
-from dure.spec import suggest
 
 Values: TypeAlias = dict[str, Any]
 
@@ -250,13 +249,7 @@ def _from(source: str, folder: Path) -> str:
 
 
 def _docker_words(unit: Unit) -> Values:
-    for word, value in unit.spec.docker_kwargs.items():
-        if word not in _DOCKER:
-            raise SpecError(
-                f"{unit.path}.docker_kwargs.{word}: {value!r:.60} has no counterpart in compose here."
-                f"{suggest(word, _DOCKER)} Those that have: {', '.join(_DOCKER)}"
-            )
-    said = {_DOCKER[word]: value for word, value in unit.spec.docker_kwargs.items()}
+    said = {_DOCKER[word]: value for word, value in unit.docker_words(_DOCKER, "compose").items()}
     if isinstance(said.get("tmpfs"), dict):
         said["tmpfs"] = [f"{place}:{options}".rstrip(":") for place, options in said["tmpfs"].items()]
     if isinstance(said.get("ulimits"), list):

@@ -16,7 +16,7 @@ from dure.export.references import Reference
 from dure.export.workload import COMMAND, FLOW_FILE, GRACE_S, HOME, USER, Entrance, Unit
 from dure.flow.plan import bytes_of
 from dure.flow.yaml_io import yaml_of
-from dure.spec import FlowSpec, suggest
+from dure.spec import FlowSpec
 
 Values: TypeAlias = dict[str, Any]
 
@@ -57,7 +57,7 @@ def template_of(unit: Unit, labels: Values, names: Names) -> Values:
     Raises:
         SpecError: A setting that has no counterpart.
     """
-    extra = _docker_words(unit)
+    extra = unit.docker_words(_DOCKER, "kubernetes")
     user, group = _user(unit)
     volumes, mounts = _own_volumes(unit, names)
     if "shm_size" in extra:
@@ -162,16 +162,6 @@ def _written(part: str | Reference) -> str:
 
 def _from_secret(name: str, names: Names) -> Values:
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": names.env, "key": name}}}
-
-
-def _docker_words(unit: Unit) -> Values:
-    for word, value in unit.spec.docker_kwargs.items():
-        if word not in _DOCKER:
-            raise SpecError(
-                f"{unit.path}.docker_kwargs.{word}: {value!r:.60} has no counterpart in kubernetes here."
-                f"{suggest(word, _DOCKER)} Those that have: {', '.join(_DOCKER)}"
-            )
-    return unit.spec.docker_kwargs
 
 
 def _docker_bytes(value: Any, path: str) -> int:

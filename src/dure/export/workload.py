@@ -1,15 +1,20 @@
 """What an export is made of, whatever the engine: a workload for each Executor, one for the gateway, and what both run.
 
-Values only. Who makes them is `stack.py`; who says them in an engine's words, `kubernetes.py` and `compose.py`.
+Values, and what is read off them. Who makes them is `stack.py`; who says them in an engine's words, `kubernetes.py` and
+`compose.py`.
 """
+
+from collections.abc import Collection
+from typing import Any
 
 from msgspec import Struct
 
 from dure.backends.gpus import Gpus
 from dure.backends.volumes import Volume
+from dure.errors import SpecError
 from dure.export.ports import Door
 from dure.export.references import Reference
-from dure.spec import ExecutorSpec, FlowSpec, GatewaySpec
+from dure.spec import ExecutorSpec, FlowSpec, GatewaySpec, suggest
 
 HOME = "/home/dure"
 """Of the user in an image that `dure hub build` made."""
@@ -73,6 +78,20 @@ class Unit(Struct, frozen=True, kw_only=True):
     def is_watched(self) -> bool:
         """Whether it has a page for Prometheus."""
         return self.flow.gateway.metrics_port is not None
+
+    def docker_words(self, known: Collection[str], target: str) -> dict[str, Any]:
+        """Return what is said in the words of Docker's SDK.
+
+        Raises:
+            SpecError: One of them is not known to what is exported.
+        """
+        for word, value in self.spec.docker_kwargs.items():
+            if word not in known:
+                raise SpecError(
+                    f"{self.path}.docker_kwargs.{word}: {value!r:.60} has no counterpart in {target} here."
+                    f"{suggest(word, known)} Those that have: {', '.join(known)}"
+                )
+        return self.spec.docker_kwargs
 
 
 class Entrance(Struct, frozen=True, kw_only=True):
