@@ -22,7 +22,8 @@ from dure.log import get_logger
 AUTO = "auto"
 OWN = "local"
 """A cluster of this machine, that is there for as long as the connection."""
-_CLIENT = "ray://"
+CLIENT = "ray://"
+"""How the address of Ray's client server begins."""
 _PROBE_S = 3.0
 _CALL_S = 10.0
 _OWN_STORE_BYTES = 2**27
@@ -178,13 +179,13 @@ def _probe(address: str) -> None:
     """
     import grpc
 
-    target = address.removeprefix(_CLIENT)
+    target = address.removeprefix(CLIENT)
     host, _, port = target.rpartition(":")
     if not host or not port.isdecimal() or "/" in target:
         raise SpecError(f"address: {address!r} is no address of Ray; write 'auto', 'host:6379' or 'ray://host:10001'")
     if os.environ.get("RAY_USE_TLS", "0") != "0":
         return  # its certificates are Ray's to show
-    code, details = _ask(target, _CLIENT_PING if address.startswith(_CLIENT) else _ALIVE)
+    code, details = _ask(target, _CLIENT_PING if address.startswith(CLIENT) else _ALIVE)
     if code is grpc.StatusCode.UNIMPLEMENTED:
         raise StartFailed(f"what answers at {address} is not Ray; `ray status` on a node tells the cluster's address")
     if code is grpc.StatusCode.UNAUTHENTICATED and os.environ.get(_AUTH) is None:
@@ -214,7 +215,7 @@ def _ask(target: str, path: str) -> tuple[Any, str]:
 
 def _check_same(ray: Any, address: str, runtime_env: dict[str, Any] | None) -> None:
     there = _address_of(ray)
-    if address not in (AUTO, OWN, there) and not (address.startswith(_CLIENT) and _is_client(ray)):
+    if address not in (AUTO, OWN, there) and not (address.startswith(CLIENT) and _is_client(ray)):
         raise SpecError(
             f"address: this process is connected to the Ray cluster at {there} already, not to {address}; leave address"
             " out, or end that connection first (ray.shutdown())"

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from dure.backends.process import DEFAULTS
-from dure.backends.ray_cluster import OWN, Cluster
+from dure.backends.ray_cluster import CLIENT, OWN, Cluster
 from dure.bib.crew_folder import CrewFolder
 from dure.bib.crew_member import work
 from dure.bib.crew_order import MAX_LOSSES, CrewOrder
@@ -19,7 +19,6 @@ from dure.device.context import parse_context
 from dure.errors import BackendError, DeviceNotFound, SpecError, StartFailed, ValidationError
 from dure.learning.recipe import Recipe
 
-_CLIENT = "ray://"
 _ANSWERS_WITHIN_S = 60.0
 _LAST_WORDS = 2000
 _COORDINATOR = {"name": "AutoscalingCoordinator", "namespace": "AutoscalingCoordinator"}
@@ -46,7 +45,7 @@ class RayCrew:
     def __init__(self, folder: CrewFolder, order: CrewOrder, recipe: Recipe, threads: int) -> None:
         require("ray", "ray")
         address = order.address or OWN
-        if address.startswith(_CLIENT):
+        if address.startswith(CLIENT):
             raise SpecError(
                 f"address: {address!r} is of Ray's client, over which nobody can lead a crew; run this on a node of the"
                 " cluster, with address='auto'"

@@ -94,8 +94,13 @@ def backend_options(command: F) -> F:
     where = click.option(
         "--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True, help="where the workers run"
     )
-    address = click.option("--address", help="of the Ray cluster: auto (if not given), host:6379, or ray://host:10001")
-    return where(address(command))
+    return where(address_option(command))
+
+
+def address_option(command: F) -> F:
+    """Give a command the option `--address`, for a Ray cluster."""
+    help_text = "of the Ray cluster: auto (if not given), host:6379, or ray://host:10001"
+    return click.option("--address", help=help_text)(command)
 
 
 def image_option(command: F) -> F:

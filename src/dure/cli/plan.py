@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dure.cli.options import image_option
+from dure.cli.options import address_option, image_option
 from dure.errors import SpecError
 from dure.spec import BACKENDS
 
@@ -20,7 +20,7 @@ KUBERNETES = "kubernetes"
     show_default=True,
     help="where the workers would run; for kubernetes, what `dure export` would write",
 )
-@click.option("--address", help="of the Ray cluster: auto (if not given), host:6379, or ray://host:10001")
+@address_option
 @image_option
 def plan(file: Path, backend: str, address: str | None, images: tuple[tuple[str, str], ...]) -> None:
     """Print where every replica of a Flow would run, and why; of Ray, what each asks for and what there is."""
