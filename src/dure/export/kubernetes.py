@@ -14,6 +14,7 @@ from dure.export.pods import AUDIT, CACHE, Names, Values, gateway_template_of, t
 from dure.export.ports import METRICS_PORT, Door
 from dure.export.stack import read_stack
 from dure.export.workload import SOURCE, Engine, Stack, Unit, Wishes
+from dure.flow.plan import most_replicas
 from dure.flow.yaml_io import yaml_of
 from dure.spec import BatchSpec, GatewaySpec
 
@@ -151,7 +152,7 @@ def _claims(stack: Stack, names: Names, cluster: Cluster) -> list[Values]:
 def _num_pods(stack: Stack, source: str) -> int:
     """Return how many pods may have a volume at a time."""
     users = [unit for unit in stack.units if source in _sources(unit)]
-    return sum(max(unit.spec.replicas, unit.spec.max_replicas or 0) for unit in users)
+    return sum(most_replicas(unit.spec) for unit in users)
 
 
 def _sources(unit: Unit) -> set[str]:
@@ -246,7 +247,7 @@ def _autoscaler(unit: Unit, stack: Stack) -> Values:
     spec = {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": unit.label},
         "minReplicas": unit.spec.replicas,
-        "maxReplicas": max(unit.spec.replicas, unit.spec.max_replicas or 0),
+        "maxReplicas": most_replicas(unit.spec),
         "metrics": [{"type": "Object", "object": in_gateway}, {"type": "Pods", "pods": in_pods}],
     }
     return {**_named("HorizontalPodAutoscaler", unit.label, stack, unit.spec.name, "autoscaling/v2"), "spec": spec}
