@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from dure.document import dure_pb2 as pb
 from dure.document.array import DocumentArray
-from dure.document.document import MAX_DEPTH, Document
+from dure.document.bounds import MAX_NESTING
+from dure.document.document import Document
 from dure.document.forms import COLUMNS, PROTOBUF, decode_form, encode_form, text_sizes
 from dure.errors import DecodeError, ValidationError
 from tests.documents import KOREAN, MOJIBAKE, TROUBLE, content, lists_of_documents
@@ -346,7 +347,7 @@ def hostile() -> Iterator[tuple[str, str, bytes]]:
     yield COLUMNS, "the same column twice", described(2, [ids, ids])
     yield COLUMNS, "a list for a text", described(2, [("id", "values", ["a", ["b"]], "", [], 0)])
     yield COLUMNS, "keys that are numbers", described(2, [ids, ("tags", "values", [{1: 2}, None], "", [], 0)])
-    yield COLUMNS, "too many documents inside documents", _nested(MAX_DEPTH + 1)
+    yield COLUMNS, "too many documents inside documents", _nested(MAX_NESTING + 1)
     yield COLUMNS, "lists without end", _raw(b"\x91" * 200_000)
     yield COLUMNS, "a list of 4 billion", _raw(b"\x92\x01\xdd\xff\xff\xff\xff")
     yield COLUMNS, "a map of 4 billion", _raw(b"\x92\x01\xdf\xff\xff\xff\xff")
@@ -363,7 +364,7 @@ def hostile() -> Iterator[tuple[str, str, bytes]]:
     yield PROTOBUF, "tags without end", deep.SerializeToString()
     yield PROTOBUF, "tags that are a list", pb.Documents(rows=1, tags_json=["[]"]).SerializeToString()
     nested = pb.Documents(rows=1, id=["a"])
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_NESTING + 1):
         nested = pb.Documents(rows=1, id=["a"], chunks=[nested])
     yield PROTOBUF, "too many documents inside documents", nested.SerializeToString()
     yield PROTOBUF, "more texts than documents", pb.Documents(rows=1, text=["a", "b"]).SerializeToString()
@@ -379,9 +380,9 @@ def test_hostile_payloads(form: str, name: str, payload: bytes) -> None:
 @forms
 def test_both_sides_agree_how_deep_documents_may_be_nested(form: str) -> None:
     document = Document("deepest")
-    for _ in range(MAX_DEPTH):
+    for _ in range(MAX_NESTING):
         document = Document(chunks=[document])
     found = came_back(form, DocumentArray([document]))
-    assert found.traverse("c" * MAX_DEPTH).texts == ["deepest"]
+    assert found.traverse("c" * MAX_NESTING).texts == ["deepest"]
     with pytest.raises(ValidationError, match="deep"):
         written(form, DocumentArray([Document(matches=[document])]))

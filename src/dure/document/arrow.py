@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from dure.deps import require
-from dure.document import plain, tensors
+from dure.document import dicts, plain, tensors
 from dure.document.column import Column, stack
-from dure.document.document import ARRAYS, DICTS, NESTED, TEXTS, Document
+from dure.document.document import ARRAYS, NESTED, TEXTS, Document
 from dure.document.files import replacing
 from dure.document.headers import PathLike, add_tags, fields_of
 from dure.errors import ValidationError
@@ -52,7 +52,7 @@ def _to_json(name: str, value: Any) -> str | None:
     if name in NESTED:
         value = [document.to_dict() for document in value]
     else:
-        plain.check(value, name)
+        dicts.check(value, name, name)
     return plain.to_json(value, name)
 
 
@@ -155,8 +155,8 @@ def _from_arrow(field: str, column: Any, at: str) -> Column:
 def _from_json(field: str, value: Any, at: str) -> Any:
     if isinstance(value, str):
         value = plain.from_json(value, at)
-    if field in DICTS and isinstance(value, dict):
-        return value
+    if field == "scores" and isinstance(value, dict):  # a struct has a place for every name
+        value = {name: score for name, score in value.items() if score is not None}
     return getattr(Document.from_dict({field: value}, at=at), field)
 
 

@@ -16,10 +16,11 @@ from typing import Any, TypeAlias
 import msgspec
 import numpy as np
 
-from dure.document import plain
+from dure.document import dicts, plain
 from dure.document.array import DocumentArray
+from dure.document.bounds import MAX_AXES, MAX_NESTING
 from dure.document.column import Column
-from dure.document.document import ARRAYS, DICTS, FIELDS, MAX_DEPTH, NESTED, TEXTS
+from dure.document.document import ARRAYS, DICTS, FIELDS, NESTED, TEXTS
 from dure.document.merge import split
 from dure.document.tensors import DTYPES, checked_flags, portable
 from dure.errors import DecodeError, ValidationError
@@ -28,7 +29,6 @@ Buffers: TypeAlias = list[bytes | bytearray | memoryview]
 """Pieces that make one payload when written one after the other."""
 
 _LENGTH = struct.Struct("<I")
-_MAX_AXES = 32
 _PADDING = [b"\0" * n for n in range(8)]
 
 
@@ -61,8 +61,8 @@ def encode(documents: DocumentArray) -> Buffers:
 
 
 def _encode(documents: DocumentArray, depth: int) -> Buffers:
-    if depth > MAX_DEPTH:
-        raise ValidationError(f"chunks or matches are nested more than {MAX_DEPTH} deep, or contain themselves")
+    if depth > MAX_NESTING:
+        raise ValidationError(f"chunks or matches are nested more than {MAX_NESTING} deep, or contain themselves")
     columns = documents.columns()
     buffers: Buffers = []
     described = [_describe(name, column, buffers, depth) for name, column in columns.items()]
@@ -89,7 +89,7 @@ def _describe(name: str, column: Column, buffers: Buffers, depth: int) -> _Colum
         nbytes = _append(b"".join([blob for blob in column if blob is not None]), buffers)
         return _Column(name, "bytes", lengths, nbytes=nbytes)
     if name in DICTS:
-        plain.check_each(column, name)
+        dicts.check_column(column, name)
     else:
         _check_type(name, column, str)
     return _Column(name, "values", column)
@@ -183,8 +183,8 @@ def _check_rows(meta: _Meta) -> None:
 
 
 def _decode(view: memoryview, depth: int) -> DocumentArray:
-    if depth > MAX_DEPTH:
-        raise DecodeError(f"documents are nested more than {MAX_DEPTH} deep")
+    if depth > MAX_NESTING:
+        raise DecodeError(f"documents are nested more than {MAX_NESTING} deep")
     meta, at = _read_meta(view)
     _check_rows(meta)
     columns: dict[str, Column] = {}
@@ -212,7 +212,7 @@ def _column(rows: int, described: _Column, data: memoryview, depth: int) -> Colu
             raise DecodeError(f"{name} must hold texts")
         return values
     if kind == "values" and name in DICTS:
-        plain.check_each(values, name)
+        dicts.check_column(values, name)
         return values
     if kind == "arrays" and name in ARRAYS:
         return _arrays(name, values, data)
@@ -253,7 +253,7 @@ def _array(name: str, dtype: Any, shape: Any, data: memoryview) -> np.ndarray:
 def _nbytes(name: str, dtype: Any, shape: Any) -> int:
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise DecodeError(f"{name}: {dtype!r:.40} is no type of number")
-    if not isinstance(shape, list) or len(shape) > _MAX_AXES:
+    if not isinstance(shape, list) or len(shape) > MAX_AXES:
         raise DecodeError(f"{name}: {shape!r:.60} is no shape")
     for n in shape:
         if type(n) is not int or n < 0:

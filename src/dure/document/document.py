@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from dure.document import plain, tensors
+from dure.document import dicts, plain, tensors
 from dure.document.device_arrays import on_host
 from dure.errors import ValidationError
 from dure.spec import suggest
@@ -29,9 +29,6 @@ FIELDS = (
     *("tags", "scores", "uri", "mime_type", "chunks", "matches"),
 )
 """Every field of a Document, in the order they are written; the sets above say what each holds."""
-
-MAX_DEPTH = 8
-"""How deep chunks and matches may be nested in documents that travel."""
 
 _prefix = os.urandom(10).hex()
 _count = itertools.count()
@@ -184,7 +181,7 @@ class Document:
                 if name in NESTED:
                     value = [document._to_dict() for document in value]
                 elif name in DICTS:
-                    plain.check(value, f"{name} of document {self.id!r:.60}")
+                    dicts.check(value, name, f"{name} of document {self.id!r:.60}")
                 out[name] = value
         return out
 
@@ -212,12 +209,8 @@ class Document:
             raise unknown_field(name, f"{at}: ")
         if name in TEXTS and not isinstance(value, str):
             raise ValidationError(f"{at} must be a text, not {value!r:.80}")
-        if name in DICTS and not isinstance(value, dict):
-            raise ValidationError(f"{at} must be an object, not {value!r:.80}")
-        if name == "scores" and not {int, float}.issuperset(map(type, value.values())):
-            raise ValidationError(f"{at} must be numbers by name, not {value!r:.80}")
         if name in DICTS:
-            plain.check_depth(value, at)
+            return dicts.read(value, name, at)
         if name in ARRAYS:
             return tensors.from_plain(value, at, always_float32=name == "embedding")
         if name in NESTED:

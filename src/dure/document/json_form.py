@@ -12,10 +12,11 @@ import msgspec
 import numpy as np
 
 from dure.deps import require
-from dure.document import plain
+from dure.document import dicts, plain
 from dure.document.array import DocumentArray
+from dure.document.bounds import MAX_NESTING
 from dure.document.column import Column
-from dure.document.document import ARRAYS, DICTS, MAX_DEPTH, NESTED, TEXTS, Document
+from dure.document.document import ARRAYS, DICTS, NESTED, TEXTS, Document
 from dure.document.tensors import to_plain_arrays
 from dure.errors import DecodeError, ValidationError
 
@@ -82,8 +83,8 @@ def encode(documents: DocumentArray) -> bytes:
 
 
 def _plain_rows(documents: DocumentArray, depth: int) -> list[dict[str, Any]]:
-    if depth > MAX_DEPTH:
-        raise ValidationError(f"chunks or matches are nested more than {MAX_DEPTH} deep, or contain themselves")
+    if depth > MAX_NESTING:
+        raise ValidationError(f"chunks or matches are nested more than {MAX_NESTING} deep, or contain themselves")
     rows: list[dict[str, Any]] = [{"id": name} for name in documents.ids]
     for name, column in documents.columns().items():
         for row, value in zip(rows, _values(name, column, depth), strict=True):
@@ -100,7 +101,7 @@ def _values(name: str, column: Column, depth: int) -> Iterable[Any]:
     if name == "blob":
         return [base64.b64encode(v).decode() if v else None for v in column]
     if name in DICTS:
-        plain.check_each(column, name)
+        dicts.check_column(column, name)
     return [value or None for value in column]
 
 

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from dure.deps import require
-from dure.document import codec, plain
+from dure.document import codec, dicts, plain
 from dure.document.array import DocumentArray
 from dure.document.column import Column
 from dure.document.document import ARRAYS, DICTS
@@ -112,14 +112,11 @@ def _column(tensor: Tensor, data: memoryview) -> Column:
         texts = [element.decode() for element in elements]
     except UnicodeDecodeError as error:
         raise DecodeError(f"input {name!r} must hold UTF-8: {error}") from error
-    return [_object(text, f"{name}[{i}]") for i, text in enumerate(texts)] if name in DICTS else texts
+    return [_object(text, name, f"{name}[{i}]") for i, text in enumerate(texts)] if name in DICTS else texts
 
 
-def _object(text: str, at: str) -> dict[str, Any]:
-    value = plain.from_json(text, at) if text else {}
-    if not isinstance(value, dict):
-        raise ValidationError(f"{at} must be a JSON object, not {text!r:.60}")
-    return value
+def _object(text: str, name: str, at: str) -> dict[str, Any]:
+    return dicts.read(plain.from_json(text, at), name, at) if text else {}
 
 
 def _elements(tensor: Tensor, data: memoryview) -> list[bytes]:
@@ -311,7 +308,7 @@ def _bytes(name: str, column: Column | None, rows: int) -> list[bytes]:
     if name == "blob":
         return [bytes(value or b"") for value in values]
     if name in DICTS:
-        plain.check_each(values, name)
+        dicts.check_column(values, name)
         return [plain.to_json(value or {}, f"{name}[{i}]").encode() for i, value in enumerate(values)]
     try:
         return [(value or "").encode() for value in values]

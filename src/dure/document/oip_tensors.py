@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from dure.document.bounds import MAX_AXES
 from dure.errors import DecodeError, ValidationError
 from dure.spec import suggest
 
@@ -50,7 +51,6 @@ COLUMN_TYPES = {
 Axis: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Piece: TypeAlias = bytes | bytearray | memoryview
 
-_MAX_AXES = 32
 _START = struct.Struct("<4sI")
 _MAGIC = b"OIP\xff"  # as the length of a description, which `codec.py` begins with, it would be more than fits a frame
 _PADDING = [b"\0" * n for n in range(8)]
@@ -61,7 +61,7 @@ class Tensor(msgspec.Struct, array_like=True, frozen=True):
 
     name: str
     datatype: str
-    shape: Annotated[list[Axis], Meta(min_length=1, max_length=_MAX_AXES)]
+    shape: Annotated[list[Axis], Meta(min_length=1, max_length=MAX_AXES)]
     coding: Literal["raw", "json", "typed"]
     nbytes: Axis
 

@@ -5,19 +5,18 @@ Whatever else a serialiser would turn into one of these without a word is refuse
 documents.
 """
 
-from collections.abc import Iterable
+from itertools import chain
 from types import NoneType
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from dure.document.bounds import MAX_JSON_DEPTH
 from dure.errors import ValidationError
 
-MAX_DEPTH = 100
-"""How deep lists and dicts may stand within each other in what is read as JSON."""
-
-_SCALARS = frozenset((NoneType, bool, int, float, str))
+SCALARS = frozenset((NoneType, bool, int, float, str))
+"""The types of plain values that hold no others."""
 
 
 def check(value: Any, at: str) -> None:
@@ -38,51 +37,36 @@ def check(value: Any, at: str) -> None:
         raise ValidationError(f"{at} is nested too deeply, or contains itself") from error
 
 
-def check_depth(value: Any, at: str) -> None:
-    """Refuse what is nested so deeply that not everybody could write it again.
+def check_read(value: Any, at: str) -> None:
+    """Refuse lists and dicts, read as JSON, that not everybody could write again.
 
     Raises:
-        ValidationError: More than `MAX_DEPTH` lists and dicts within each other.
+        ValidationError: More than `MAX_JSON_DEPTH` of them within each other, or whole numbers of more than 64 bits.
     """
     layer = [value]
-    for _ in range(MAX_DEPTH + 1):
-        inner = [one.values() if isinstance(one, dict) else one for one in layer]
-        layer = [one for many in inner for one in many if isinstance(one, dict | list)]
+    for _ in range(MAX_JSON_DEPTH + 1):
+        inner = list(chain.from_iterable(one.values() if isinstance(one, dict) else one for one in layer))
+        whole = [one for one in inner if type(one) is int]
+        if whole and not (min(whole) >= -(2**63) and max(whole) < 2**64):
+            raise ValidationError(f"{at}: whole numbers have 64 bits at most; send larger ones as texts")
+        layer = [one for one in inner if isinstance(one, dict | list)]
         if not layer:
             return
-    raise ValidationError(f"{at} is nested more than {MAX_DEPTH} deep")
-
-
-def check_each(rows: Iterable[dict[str, Any] | None], name: str) -> None:
-    """Refuse what would arrive as something else, in the tags (or scores) of documents.
-
-    Raises:
-        ValidationError: No dict, or a value that is not plain; the message has document and path.
-    """
-    for i, row in enumerate(rows):
-        if row is not None and not isinstance(row, dict):
-            raise ValidationError(f"{name} of document {i} must be a dict, not {row!r:.80}")
-    filled = [row for row in rows if row]
-    keys = {type(key) for row in filled for key in row}
-    kinds = {type(value) for row in filled for value in row.values()}
-    if keys <= {str} and kinds <= _SCALARS:
-        return
-    for i, row in enumerate(rows):
-        check(row, f"{name} of document {i}")
+    raise ValidationError(f"{at} is nested more than {MAX_JSON_DEPTH} deep")
 
 
 def _check(value: Any, at: str) -> None:
-    if type(value) in _SCALARS:
+    if type(value) in SCALARS:
         return
     if isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str):
                 raise ValidationError(f"{at}: keys are texts, not {key!r:.60}")
-            if type(inner) not in _SCALARS:
+            if type(inner) not in SCALARS:
                 _check(inner, f"{at}[{key!r}]")
     elif isinstance(value, list | tuple):
         for i, inner in enumerate(value):
-            if type(inner) not in _SCALARS:
+            if type(inner) not in SCALARS:
                 _check(inner, f"{at}[{i}]")
     elif not (isinstance(value, np.generic | np.ndarray) and value.dtype.kind in "biufU"):
         raise ValidationError(

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError as ProtobufError
 
+from dure.document import dicts, plain
 from dure.document import dure_pb2 as pb
-from dure.document import plain
 from dure.document.array import DocumentArray
+from dure.document.bounds import MAX_AXES, MAX_NESTING
 from dure.document.column import Column
-from dure.document.document import ARRAYS, MAX_DEPTH, NESTED
+from dure.document.document import ARRAYS, NESTED
 from dure.document.tensors import DTYPES, checked_flags, portable
 from dure.errors import DecodeError, ValidationError
 
 _TEXTS = ("id", "text", "uri", "mime_type")
-_MAX_AXES = 32
 
 
 def encode(documents: DocumentArray) -> bytes:
@@ -32,8 +32,8 @@ def encode(documents: DocumentArray) -> bytes:
 
 
 def _message(documents: DocumentArray, depth: int) -> pb.Documents:
-    if depth > MAX_DEPTH:
-        raise ValidationError(f"chunks or matches are nested more than {MAX_DEPTH} deep, or contain themselves")
+    if depth > MAX_NESTING:
+        raise ValidationError(f"chunks or matches are nested more than {MAX_NESTING} deep, or contain themselves")
     out = pb.Documents(rows=len(documents))
     for name, column in documents.columns().items():
         try:
@@ -49,9 +49,10 @@ def _write(out: pb.Documents, name: str, column: Column, depth: int) -> None:
     elif name == "blob":
         out.blob.extend([b"" if v is None else v for v in column])
     elif name == "tags":
-        plain.check_each(column, name)
+        dicts.check_column(column, name)
         out.tags_json.extend([plain.to_json(v or {}, f"tags[{i}]") for i, v in enumerate(column)])
     elif name == "scores":
+        dicts.check_column(column, name)
         out.scores.extend([pb.Scores(values=v or {}) for v in column])
     elif name in NESTED:
         inside = [DocumentArray() if v is None else v for v in column]
@@ -128,17 +129,14 @@ def _documents(found: pb.Documents, depth: int) -> DocumentArray:
 
 
 def _check_size(found: pb.Documents, depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise DecodeError(f"documents are nested more than {MAX_DEPTH} deep")
+    if depth > MAX_NESTING:
+        raise DecodeError(f"documents are nested more than {MAX_NESTING} deep")
     if found.rows > found.ByteSize():  # else nothing would bound it: every list may be empty
         raise DecodeError(f"{found.rows} documents do not fit into {found.ByteSize()} bytes")
 
 
 def _tags(text: str) -> dict[str, Any]:
-    value = plain.from_json(text, "tags_json") if text else {}
-    if not isinstance(value, dict):
-        raise DecodeError(f"tags_json: must be an object, not {text!r:.60}")
-    return value
+    return dicts.read(plain.from_json(text, "tags_json"), "tags", "tags_json") if text else {}
 
 
 def _read_arrays(name: str, found: pb.Tensors, rows: int) -> Column:
@@ -149,7 +147,7 @@ def _read_arrays(name: str, found: pb.Tensors, rows: int) -> Column:
 
 def _array(name: str, dtype: str, shape: list[int], data: bytes) -> np.ndarray:
     number = DTYPES.get(dtype)
-    if number is None or len(shape) > _MAX_AXES or prod(shape) * number.itemsize != len(data):
+    if number is None or len(shape) > MAX_AXES or prod(shape) * number.itemsize != len(data):
         raise DecodeError(f"{name}: shape {shape} of {dtype!r:.40} does not fit {len(data)} bytes")
     try:
         # Through a bytearray, so that who gets the array may write into it.

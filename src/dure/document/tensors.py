@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dure.document.bounds import MAX_AXES
 from dure.document.device_arrays import on_host
 from dure.errors import ValidationError
 
@@ -38,12 +39,18 @@ def portable(value: Any, at: str) -> np.ndarray:
         ValidationError: No numbers, or a type of number that exists on some machines only.
     """
     array = value if type(value) is np.ndarray else on_host(value, at)
+    _check_axes(array.ndim, at)
     if array.dtype.str in DTYPES and array.flags.c_contiguous:
         return array
     little = array.dtype.newbyteorder("<")
     if little.str not in DTYPES:
         raise ValidationError(f"{at} must hold numbers, not {array.dtype} ({array!r:.60})")
     return np.asarray(array, dtype=little, order="C")
+
+
+def _check_axes(axes: int, at: str) -> None:
+    if axes > MAX_AXES:
+        raise ValidationError(f"{at}: an array has {MAX_AXES} axes at most, not {axes}")
 
 
 def checked_flags(array: np.ndarray, at: str) -> np.ndarray:
@@ -104,6 +111,7 @@ def from_plain(value: Any, at: str, *, always_float32: bool) -> np.ndarray:
         array = np.asarray(value)
     except (ValueError, TypeError, OverflowError) as error:
         raise ValidationError(f"{at} must be numbers in a regular shape: {error}") from error
+    _check_axes(array.ndim, at)
     if array.dtype.kind not in "biuf":
         raise ValidationError(f"{at} must be numbers, not {value!r:.80}")
     if always_float32 or array.dtype.kind == "f":
@@ -138,6 +146,7 @@ def _described(value: dict[str, Any], at: str) -> np.ndarray:
         if min(shape, default=0) < 0:
             raise ValueError("an axis of less than nothing")
         flat = flat.reshape(shape)
+        _check_axes(flat.ndim, at)
     except (ValueError, TypeError, OverflowError) as error:
         raise ValidationError(f"{at}: {len(data)} numbers, {name}, {shape!r:.60}: {error}") from error
     return _as_floats(flat, np.dtype(name), at) if name in _FLOATS else flat

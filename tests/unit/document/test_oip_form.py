@@ -266,7 +266,7 @@ def test_what_does_not_fit_is_refused(tensor: tuple[Tensor, bytes]) -> None:
         ([raw("text", "BYTES", [1, 2], strings([b"a", b"b"]))], r"\[n\] or \[n, 1\]"),
         ([as_json("tensor", "FP16", [1], [1.0])], "FP16 is sent in binary only"),
         ([typed("tensor", "FP16", [1], fp32_contents=[1.0])], "FP16 is sent in binary only"),
-        ([as_json("tags", "BYTES", [1], ["[1]"])], r"tags\[0\] must be a JSON object"),
+        ([as_json("tags", "BYTES", [1], ["[1]"])], r"tags\[0\] must be an object"),
         ([as_json("tags", "BYTES", [1], ["{"])], r"tags\[0\] is not JSON"),
         ([as_json("text", "BYTES", [1], ["a"]), raw("tensor", "INT8", [2], b"ab")], "must be as long.*1.*2"),
     ],

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -92,3 +93,18 @@ def test_only_numbers_travel(value: Any) -> None:
 def test_texts_among_numbers_take_no_memory(value: Any) -> None:
     with pytest.raises(ValidationError, match=r"^x must be numbers, not"):
         from_plain(value, "x", always_float32=True)
+
+
+@pytest.mark.parametrize(
+    "given_as",
+    [
+        lambda axes: np.zeros((1,) * axes, np.float64),
+        lambda axes: np.zeros((1,) * axes, np.float32).tolist(),
+        lambda axes: {"dtype": "float64", "shape": [1] * axes, "data": [0.5]},
+    ],
+    ids=["array", "lists", "described"],
+)
+def test_an_array_has_32_axes_at_most(given_as: Callable[[int], Any]) -> None:
+    assert from_plain(given_as(32), "x", always_float32=False).ndim == 32
+    with pytest.raises(ValidationError, match=r"^x: an array has 32 axes at most, not 33$"):
+        from_plain(given_as(33), "x", always_float32=False)
