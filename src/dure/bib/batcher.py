@@ -1,17 +1,17 @@
 """Requests that arrive together, answered by one call of the model: what comes while it works is the next batch.
 
-So nobody waits for company. All texts of a request go to one version, and stay together. Runs on an event loop; models
-work in threads, one call of each at a time.
+So nobody waits for company. All texts of a request go to one version. Runs on an event loop; models work in threads,
+one batch of each at a time.
 """
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from dure.bib.predict_threads import PredictThreads
 from dure.bib.residence import Lease, Residence, Resident
 from dure.errors import ValidationError
 from dure.store.version import Version
@@ -55,17 +55,16 @@ class Batcher:
 
     Args:
         residence: Whose models.
-        num_threads: How many models work at once.
     """
 
-    def __init__(self, residence: Residence, num_threads: int = 2) -> None:
+    def __init__(self, residence: Residence) -> None:
         self._residence = residence
         self._lines: dict[Resident, _Line] = {}
-        self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix="predict")
+        self._threads = PredictThreads(residence.context)
 
     def close(self) -> None:
         """Wait for the calls that are under way, and let go of the threads."""
-        self._threads.shutdown()
+        self._threads.close()
 
     async def predict(self, reference: str, texts: Sequence[str], task: str) -> Answer:
         """Return what the model that is meant says of texts, all of it by one version.
@@ -94,13 +93,12 @@ class Batcher:
         return await done
 
     async def _work(self, lease: Lease, line: _Line) -> None:
-        loop = asyncio.get_running_loop()
         while line.waiting:
             batch = _next(line.waiting)
             texts = [text for some, _ in batch for text in some]
             began = time.perf_counter()
             try:
-                found = await loop.run_in_executor(self._threads, lease.model.predict, texts)
+                found = await self._threads.predict(lease.model, texts)
             except Exception as error:  # noqa: BLE001  (whatever the model raises is for those who asked)
                 _tell(batch, error)
             else:

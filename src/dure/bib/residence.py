@@ -87,7 +87,7 @@ class Residence:
         self, store: ModelStore, context: Context | None = None, max_bytes: int | None = None, load: Load = load_model
     ) -> None:
         self._store = store
-        self._context = context or cpu()
+        self.context = context or cpu()
         self._max_bytes = max_bytes
         self._load = load
         self._lock = threading.Lock()
@@ -195,10 +195,8 @@ class Residence:
             self._enter(chosen)
             was_loaded = chosen.is_loaded
         if begins and resident is not None:
-            if chosen is resident:
-                self._fill(reference, resident)
-            else:
-                threading.Thread(target=self._fill, args=(reference, resident), name="load", daemon=True).start()
+            # In a thread of its own, which ends: with it go the threads of OpenMP that it has computed with.
+            threading.Thread(target=self._fill, args=(reference, resident), name="load", daemon=True).start()
         return chosen, was_loaded
 
     def _fill(self, reference: str, resident: Resident) -> None:
@@ -207,7 +205,7 @@ class Residence:
         try:
             self._make_room(version)
             version.verify()
-            model = self._load(version.folder, self._context)
+            model = self._load(version.folder, self.context)
         except Exception as error:  # noqa: BLE001  (whatever a file can do to who reads it, those who wait must hear)
             told = error if isinstance(error, DureError) else ModelError(f"{version} cannot be loaded: {error!r}")
             get_logger("models").warning("%s", told)

@@ -73,7 +73,9 @@ async def test_a_batch_has_a_bound(batcher: Batcher, echo: Echo) -> None:
     asked = [asyncio.create_task(batcher.predict("m", ["x"] * size, "tc")) for size in sizes]
     answers = await asyncio.gather(*asked)
     assert [len(answer.predictions) for answer in answers] == sizes
-    assert echo.calls == [1, MAX_BATCH, 2, 5 * MAX_BATCH]
+    # Those of one batch are divided among threads, and so are told in any order.
+    assert sum(echo.calls) == 1 + sum(sizes)
+    assert max(echo.calls) <= MAX_BATCH
 
 
 async def test_nothing_is_asked_for_no_texts(batcher: Batcher, echo: Echo) -> None:
