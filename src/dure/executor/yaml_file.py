@@ -13,7 +13,7 @@ from typing import Any
 from dure.errors import SpecError
 
 _MAX_DEPTH = 100
-_MAX_VALUES = 1_000_000
+_MAX_REPEATED = 100_000
 VARIABLE = re.compile(r"\$\{\{\s*ENV\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
 """How the value of an environment variable is asked for."""
 
@@ -85,6 +85,7 @@ def _check_size(events: Iterable[Any], where: str) -> None:
     import yaml
 
     sizes: dict[str, int] = {}
+    repeated = 0
     layers: list[list[Any]] = [["", 0]]
     for event in events:
         at = f"{where}:{event.start_mark.line + 1}"
@@ -97,13 +98,15 @@ def _check_size(events: Iterable[Any], where: str) -> None:
         elif isinstance(event, yaml.AliasEvent):
             if any(anchor == event.anchor for anchor, _ in layers):
                 raise SpecError(f"{at}: *{event.anchor} stands within itself")
-            layers[-1][1] += sizes.get(str(event.anchor), 1)
+            size = sizes.get(str(event.anchor), 1)
+            layers[-1][1] += size
+            repeated += size
         elif isinstance(event, yaml.ScalarEvent):
             layers[-1][1] += 1
         if len(layers) > _MAX_DEPTH:
             raise SpecError(f"{at}: lists and mappings stand in each other more than {_MAX_DEPTH} deep")
-        if layers[-1][1] > _MAX_VALUES:
-            raise SpecError(f"{at}: more than {_MAX_VALUES:,} values, counting each *name as what it stands for")
+        if repeated > _MAX_REPEATED:
+            raise SpecError(f"{at}: names (*name) stand for more than {_MAX_REPEATED:,} values")
 
 
 def _filled(value: Any, where: str) -> Any:

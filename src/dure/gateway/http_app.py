@@ -84,7 +84,7 @@ class HttpApp:
     def _route(self, exchange: Exchange) -> Route:
         if "http" not in self._spec.protocol and not exchange.path.startswith("/health/"):
             raise EndpointNotFound("this Flow is called by WebSocket here, not by HTTP (protocol)")
-        family = self._families.get(exchange.path.split("/", 2)[1]) if self._families else None
+        family = self._families.get(exchange.path[1:].partition("/")[0]) if self._families else None
         return family or self._fixed.get((exchange.method, exchange.path)) or self._post
 
     async def _fail(self, exchange: Exchange, error: DureError) -> None:

@@ -29,8 +29,7 @@ from dure.gateway.limits import Limits
 from dure.log import get_logger
 
 _LOOK_S = 1.0
-_WORD = b"dure_"
-_ID_END = len(_WORD) + 16
+_NAME_LENGTH = len("dure_0123456789abcdef_")
 
 
 _Hex: TypeAlias = Annotated[str, Meta(pattern="^([0-9a-f]{2})*$")]
@@ -106,7 +105,7 @@ def add(path: Path, key: Callable[[str, str, str], Key]) -> str:
     with _locked(path):
         record = key(secrets.token_hex(8), salt.hex(), _hash(salt, secret).hex())
         _write(path, [*(read(path) if path.exists() else []), record])
-    return f"dure_{record.id}_{secret.decode()}"
+    return _name(record) + secret.decode()
 
 
 def revoke(path: Path, which: str) -> list[Key]:
@@ -158,9 +157,8 @@ class KeyRing:
             self._look()
         if given is None:
             raise Unauthenticated("this Flow asks for an API key: send the header `Authorization: Bearer dure_…`")
-        found = self._known.get(given[len(_WORD) : _ID_END])
-        secret = given[_ID_END + 1 :]
-        if found is None or not given.startswith(_WORD) or not hmac.compare_digest(_hash(found[1], secret), found[2]):
+        found, secret = self._known.get(given[:_NAME_LENGTH]), given[_NAME_LENGTH:]
+        if found is None or not hmac.compare_digest(_hash(found[1], secret), found[2]):
             raise Unauthenticated("this API key is not known here")
         key = found[0]
         if key.revoked_at is not None or key.expires_at is not None:
@@ -182,12 +180,17 @@ class KeyRing:
             get_logger("gateway").info("read %d keys of %s", len(self._known), self._path)
 
 
+def _name(key: Key) -> str:
+    """Return what a key begins with; the secret follows."""
+    return f"dure_{key.id}_"
+
+
 def _hash(salt: bytes, secret: bytes) -> bytes:
     return hashlib.sha256(salt + secret).digest()
 
 
 def _prepared(keys: list[Key]) -> dict[bytes, tuple[Key, bytes, bytes]]:
-    return {key.id.encode(): (key, bytes.fromhex(key.salt), bytes.fromhex(key.hash)) for key in keys}
+    return {_name(key).encode(): (key, bytes.fromhex(key.salt), bytes.fromhex(key.hash)) for key in keys}
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -40,8 +40,8 @@ def test_text() -> None:
         ("a: &a [x]\n" + "".join(f"{n}: &a [{'*a, ' * 9}]\n" for n in range(9)), "2", "stands within itself"),
         (
             "a: &a0 [x]\n" + "".join(f"b{n}: &a{n + 1} [{f'*a{n}, ' * 9}]\n" for n in range(9)),
-            "7",
-            "more than 1,000,000 values",
+            "6",
+            "stand for more than 100,000 values",
         ),
     ],
 )
