@@ -78,8 +78,8 @@ class Service(NamedTuple):
         finally:
             connection.close()
         text = self.log.read_text(errors="replace")
-        assert "Traceback" not in text, text[text.index("Traceback") - 500 :][:6000]
-        assert "failed" not in text, text[text.index("failed") - 500 :][:6000]
+        for word in ("Traceback", "failed"):
+            assert word not in text, text[max(0, text.find(word) - 500) :][:6000]
 
 
 @contextmanager

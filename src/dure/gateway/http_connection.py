@@ -35,11 +35,11 @@ class Corked:
         self._kept: list[bytes] | None = None
 
     def write(self, data: bytes) -> None:
-        """Write, or keep."""
-        if self._kept is None:
-            self._transport.write(data)
-        else:
+        """Write, or keep; nothing, where the client has gone."""
+        if self._kept is not None:
             self._kept.append(data)
+        elif not self._transport.is_closing():  # uvloop's raises, asyncio's does not
+            self._transport.write(data)
 
     def cork(self) -> None:
         """Keep what is written from now on."""
@@ -49,7 +49,7 @@ class Corked:
         """Write what was kept."""
         kept, self._kept = self._kept, None
         if kept:
-            self._transport.write(b"".join(kept))
+            self.write(b"".join(kept))
 
     def close(self) -> None:
         """Write what was kept, and close."""
