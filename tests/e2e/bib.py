@@ -12,6 +12,7 @@ from dure.bib.server import BibServer, BibSettings
 from dure.bib.trainings import Trainings
 from dure.device.context import Context
 from dure.learning.model import Model
+from dure.spec import GatewaySpec
 from dure.store.store import ModelStore
 from tests.house.sources import ROOT
 from tests.unit.learning.tiny_learner import TinyModel
@@ -34,7 +35,7 @@ def load_tiny(folder: Path, context: Context) -> Model:
 
 def settings(**changed: Any) -> BibSettings:
     usual: dict[str, Any] = {
-        "host": "127.0.0.1",
+        "door": GatewaySpec(),
         "port": 0,
         "train": True,
         "predict": True,

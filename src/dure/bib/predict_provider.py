@@ -8,9 +8,11 @@ import msgspec
 
 from dure.bib import predict_pb2 as pb
 from dure.bib import predict_pb2_grpc
-from dure.bib.batcher import Batcher
+from dure.bib.batcher import Answer, Batcher
 from dure.bib.grpc_errors import answering
+from dure.bib.metering import metered
 from dure.bib.residence import Residence
+from dure.dataset.dataset import Task
 from dure.store.store import ModelStore
 from dure.store.version import Version
 
@@ -37,7 +39,7 @@ class PredictProvider(predict_pb2_grpc.PredictProviderServicer):
         self, request: pb.PredictTextClassificationRequest, _context: Any
     ) -> pb.PredictTextClassificationResponse:
         """Return the class of each text."""
-        answer = await self._batcher.predict(request.model, list(request.texts), "tc")
+        answer = await self._ask(request, "tc")
         response = pb.PredictTextClassificationResponse(
             model=str(answer.version),
             labels=[said.label for said in answer.predictions],
@@ -57,7 +59,7 @@ class PredictProvider(predict_pb2_grpc.PredictProviderServicer):
         self, request: pb.PredictNamedEntityRecognitionRequest, _context: Any
     ) -> pb.PredictNamedEntityRecognitionResponse:
         """Return the entities of each text."""
-        answer = await self._batcher.predict(request.model, list(request.texts), "ner")
+        answer = await self._ask(request, "ner")
         entity = pb.PredictedEntity
         return pb.PredictNamedEntityRecognitionResponse(
             model=str(answer.version),
@@ -108,6 +110,13 @@ class PredictProvider(predict_pb2_grpc.PredictProviderServicer):
         await asyncio.to_thread(self._store.alias, request.name, request.alias, request.version)
         found = await asyncio.to_thread(self._store.resolve, f"{request.name}@{request.alias}")
         return self._told(found, self._loaded())
+
+    async def _ask(
+        self, request: pb.PredictTextClassificationRequest | pb.PredictNamedEntityRecognitionRequest, task: Task
+    ) -> Answer:
+        texts = list(request.texts)
+        with metered(f"predict {task}", texts):
+            return await self._batcher.predict(request.model, texts, task)
 
     def _list(self) -> pb.ListModelsResponse:
         loaded = self._loaded()

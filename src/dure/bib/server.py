@@ -20,9 +20,14 @@ from dure.bib.train_provider import TrainProvider
 from dure.bib.trainings import Trainings
 from dure.device.context import parse_context
 from dure.device.probe import require_device
-from dure.errors import SpecError, StartFailed
+from dure.errors import SpecError
+from dure.gateway.audit import Audit
+from dure.gateway.grpc_guard import GrpcGuard
 from dure.gateway.grpc_reflection import handlers_of
+from dure.gateway.guard import Guard
+from dure.gateway.tls import add_grpc_port
 from dure.log import LIFECYCLE, get_logger
+from dure.spec import GatewaySpec
 from dure.store.store import ModelStore
 from dure.transport.address import written
 
@@ -34,7 +39,7 @@ class BibSettings:
     """What a BIB server does, and where.
 
     Args:
-        host: Address to listen on.
+        door: Address to listen on, keys, TLS, what one client may send, and where it is written down.
         port: Port; 0 takes a free one.
         train: Whether it trains.
         predict: Whether it predicts.
@@ -45,7 +50,7 @@ class BibSettings:
         grace_s: Seconds for which calls under way may finish when it is told to end.
     """
 
-    host: str
+    door: GatewaySpec
     port: int
     train: bool
     predict: bool
@@ -65,7 +70,7 @@ class BibServer:
         residence: Who holds the models.
 
     Raises:
-        SpecError: It is to do nothing.
+        SpecError: It is to do nothing, or would serve everybody and that was not said.
         DeviceNotFound: The device is not there.
     """
 
@@ -88,12 +93,15 @@ class BibServer:
             store = ModelStore()
             self._predict = PredictProvider(store, residence or _residence(store, settings))
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
+        audit = settings.door.audit_file
+        self._guard = Guard(settings.door, None if audit is None else Audit(Path(audit)))
         self._server = grpc.aio.server(
+            interceptors=[GrpcGuard(self._guard)],
             options=[
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
-            ]
+            ],
         )
 
     async def open(self) -> None:
@@ -101,6 +109,7 @@ class BibServer:
 
         Raises:
             StartFailed: The address is taken, or not this machine's.
+            SpecError: A certificate or key that cannot be used.
         """
         names = []
         if self._train is not None:
@@ -111,11 +120,7 @@ class BibServer:
             names.append("dure.bib.PredictProvider")
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_generic_rpc_handlers(handlers_of([*names, health.SERVICE_NAME], _FILES.values()))
-        address = written(self._settings.host, self.port)
-        try:
-            self.port = self._server.add_insecure_port(address)
-        except RuntimeError as error:
-            raise StartFailed(f"{address} cannot be listened on (is the port taken?): {error}") from error
+        self.port = add_grpc_port(self._server, self._settings.door, self.port)
         await self._server.start()
         for name in ("", *names):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -126,6 +131,7 @@ class BibServer:
         if self._train is not None:
             self._train.close()
         await self._server.stop(self._settings.grace_s)
+        self._guard.close()
         if self._predict is not None:
             self._predict.close()
         if self._trainings is not None:
@@ -146,7 +152,7 @@ async def serve(settings: BibSettings) -> None:
             loop.add_signal_handler(number, told.set)
     await server.open()
     does = " and ".join(name for name, wanted in (("train", settings.train), ("predict", settings.predict)) if wanted)
-    address = written(settings.host, server.port)
+    address = written(settings.door.host, server.port)
     get_logger("bib").log(LIFECYCLE, "ready to %s on %s at %s", does, settings.device, address)
     await told.wait()
     get_logger("bib").log(LIFECYCLE, "ends")

@@ -9,6 +9,7 @@ from dure.bib import train_pb2 as pb
 from dure.bib import train_pb2_grpc
 from dure.bib.grpc_errors import answering, streaming
 from dure.bib.job import Event, Job, State
+from dure.bib.metering import metered
 from dure.bib.request_form import TrainRequest, examples_of, recipe_of
 from dure.bib.trainings import LOOKED_AT_EVERY_S, Trainings
 from dure.errors import ConnectionLost, ValidationError
@@ -37,7 +38,7 @@ class TrainProvider(train_pb2_grpc.TrainProviderServicer):
         self, request: pb.TrainTextClassificationModelRequest, _context: Any
     ) -> AsyncIterator[pb.TrainProgress]:
         """Train a classifier, and tell how far it is until it is done."""
-        job = await asyncio.to_thread(self._submit, request)
+        job = await self._submit(request)
         async for progress in self._watched(job.id):
             yield progress
 
@@ -46,7 +47,7 @@ class TrainProvider(train_pb2_grpc.TrainProviderServicer):
         self, request: pb.TrainNamedEntityRecognitionModelRequest, _context: Any
     ) -> AsyncIterator[pb.TrainProgress]:
         """Train a tagger, and tell how far it is until it is done."""
-        job = await asyncio.to_thread(self._submit, request)
+        job = await self._submit(request)
         async for progress in self._watched(job.id):
             yield progress
 
@@ -69,10 +70,12 @@ class TrainProvider(train_pb2_grpc.TrainProviderServicer):
         """Ask for the end of a job."""
         return self._told(await asyncio.to_thread(self._trainings.queue.cancel, request.job_id))
 
-    def _submit(self, request: TrainRequest) -> Job:
+    async def _submit(self, request: TrainRequest) -> Job:
         name = checked_name(request.model_name)
         recipe = recipe_of(request, self._encoders)
-        return self._trainings.submit(name, recipe, examples_of(request))
+        examples = examples_of(request)
+        with metered(f"train {recipe.task}", [example.text for example in examples]):
+            return await asyncio.to_thread(self._trainings.submit, name, recipe, examples)
 
     async def _watched(self, job_id: str) -> AsyncIterator[pb.TrainProgress]:
         after = 0

@@ -8,6 +8,13 @@ from typing import Any
 
 import click
 
+from dure.cli.options import given, spec_options
+from dure.spec import GatewaySpec, build
+
+_DOOR = {"host", "keys_file", "insecure", "tls_cert", "tls_key", "tls_client_ca", "audit_file"}
+_DOOR |= {name for name in GatewaySpec.__struct_fields__ if name.endswith("_per_address")}
+"""What a Flow's doors have, and this one, too."""
+
 
 @click.group()
 def bib() -> None:
@@ -17,7 +24,6 @@ def bib() -> None:
 @bib.command()
 @click.option("--train", is_flag=True, help="Take trainings.")
 @click.option("--predict", is_flag=True, help="Answer with predictions.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all of them.")
 @click.option("--port", type=click.IntRange(0, 65535), default=50051, show_default=True, help="0 takes a free one.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, gpu or gpu:1.")
 @click.option(
@@ -44,10 +50,12 @@ def bib() -> None:
     show_default=True,
     help="Seconds to finish calls at the end.",
 )
+@spec_options(GatewaySpec, skip=set(GatewaySpec.__struct_fields__) - _DOOR)
 def up(**settings: Any) -> None:
     """Serve --train, --predict or both until Ctrl-C. Models and jobs are kept under DURE_HOME."""
     import asyncio
 
     from dure.bib.server import BibSettings, serve
 
-    asyncio.run(serve(BibSettings(**settings)))
+    door = {name: settings.pop(name) for name in _DOOR}
+    asyncio.run(serve(BibSettings(door=build(GatewaySpec, given(GatewaySpec, door), "bib up"), **settings)))

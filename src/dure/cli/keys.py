@@ -15,7 +15,7 @@ from dure.gateway.limits import Limits
 _FILE = click.option(
     "--file", "path", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file of keys."
 )
-_SCOPES = ("infer", "admin", "metrics")
+_SCOPES = ("infer", "train", "admin", "metrics")
 
 
 @click.group()

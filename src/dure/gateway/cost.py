@@ -49,8 +49,13 @@ def estimated_tokens(form: str, payload: Payload) -> int:
     return round(sum(_tokens(form, payload)))
 
 
+def tokens_of(sizes: Sequence[int]) -> list[float]:
+    """Return about how many tokens each of some texts has, by their bytes in UTF-8."""
+    return [size / _BYTES_PER_TOKEN + _SPECIAL_TOKENS for size in sizes]
+
+
 def _tokens(form: str, payload: Payload) -> list[float]:
-    return [size / _BYTES_PER_TOKEN + _SPECIAL_TOKENS for size in text_sizes(form, payload)]
+    return tokens_of(text_sizes(form, payload))
 
 
 def _costs(job: Job, name: str) -> Sequence[float]:

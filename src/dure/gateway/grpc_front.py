@@ -14,7 +14,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from dure.document import dure_pb2 as pb
 from dure.document.oip_messages import SERVICE as OIP_SERVICE
-from dure.errors import DureError, ReplicaUnavailable, StartFailed
+from dure.errors import DureError, ReplicaUnavailable
 from dure.gateway.description import description_of
 from dure.gateway.envelopes import reply_of, request_of, submit_envelope
 from dure.gateway.grpc_call import abort, outcome_of
@@ -24,9 +24,8 @@ from dure.gateway.guard import Guard
 from dure.gateway.oip_grpc import OpenInferenceService
 from dure.gateway.router import Router
 from dure.gateway.session import Session
-from dure.gateway.tls import grpc_credentials
+from dure.gateway.tls import add_grpc_port
 from dure.spec import GatewaySpec
-from dure.transport.address import written
 from dure.transport.messages import AGE_KEY, LIMIT_KEY
 
 SERVICE = "dure.v1.Flow"
@@ -95,15 +94,7 @@ class GrpcFront:
         self._server.add_generic_rpc_handlers((tensors.handler(),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_generic_rpc_handlers(handlers_of((SERVICE, OIP_SERVICE, health.SERVICE_NAME)))
-        address = written(self._spec.host, self.port)
-        try:
-            tls = grpc_credentials(self._spec)
-            if tls is None:
-                self.port = self._server.add_insecure_port(address)
-            else:
-                self.port = self._server.add_secure_port(address, tls)
-        except RuntimeError as error:
-            raise StartFailed(f"{address} cannot be listened on (is the port taken?): {error}") from error
+        self.port = add_grpc_port(self._server, self._spec, self.port)
         await self._server.start()
 
     async def set_serving(self, serving: bool) -> None:

@@ -40,6 +40,7 @@ class Scope(StrEnum):
     """What a key is good for."""
 
     INFER = "infer"
+    TRAIN = "train"
     ADMIN = "admin"
     METRICS = "metrics"
 

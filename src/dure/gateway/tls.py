@@ -1,4 +1,4 @@
-"""TLS for the doors: the same certificates for HTTP, WebSocket, gRPC and the page of figures.
+"""TLS for the doors: the same certificates for HTTP, WebSocket, gRPC, the page of figures and BIB's server.
 
 Knows nothing of what is said over it.
 """
@@ -7,8 +7,9 @@ import ssl
 from pathlib import Path
 from typing import Any
 
-from dure.errors import SpecError
+from dure.errors import SpecError, StartFailed
 from dure.spec import GatewaySpec
+from dure.transport.address import written
 
 
 def context_of(spec: GatewaySpec) -> ssl.SSLContext | None:
@@ -31,12 +32,23 @@ def context_of(spec: GatewaySpec) -> ssl.SSLContext | None:
     return context
 
 
-def grpc_credentials(spec: GatewaySpec) -> Any:
-    """Return what gRPC's server listens with; None without TLS.
+def add_grpc_port(server: Any, spec: GatewaySpec, port: int) -> int:
+    """Have gRPC's server listen, over TLS where that is asked for; return the port.
 
     Raises:
+        StartFailed: The address is taken, or not this machine's.
         SpecError: As `context_of`.
     """
+    address = written(spec.host, port)
+    try:
+        tls = _grpc_credentials(spec)
+        found: int = server.add_insecure_port(address) if tls is None else server.add_secure_port(address, tls)
+    except RuntimeError as error:
+        raise StartFailed(f"{address} cannot be listened on (is the port taken?): {error}") from error
+    return found
+
+
+def _grpc_credentials(spec: GatewaySpec) -> Any:
     if context_of(spec) is None:
         return None
     import grpc
